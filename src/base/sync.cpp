@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// sync, the out-of-line part: system calls, the thread block, threads. See include/coppice/base/detail/sync.hpp.
+#include <coppice/base/detail/sync.hpp>
+
+#include <cerrno>
+#include <climits>
+#include <ctime>
+#include <linux/futex.h>
+#include <new>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace coppice::detail::sync {
+
+namespace {
+
+constexpr std::int64_t second = 1'000'000'000;
+
+struct thread_slot {
+  void* block = nullptr;
+  void (*at_exit)(void*) = nullptr;
+  ~thread_slot() {
+    if (block != nullptr && at_exit != nullptr) at_exit(block);
+    block = nullptr;
+  }
+};
+thread_local thread_slot registered;             // its destructor runs at the thread's end
+[[gnu::tls_model("initial-exec")]] thread_local void* current_block = nullptr;
+
+struct start {
+  void (*body)(void*);
+  void* argument;
+};
+
+}  // namespace
+
+std::int64_t now() noexcept {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * second + t.tv_nsec;
+}
+
+bool futex_wait(futex_word& word, std::uint32_t expected, std::int64_t deadline) noexcept {
+  timespec until{.tv_sec = deadline / second, .tv_nsec = deadline % second};
+  const timespec* limit = deadline == never ? nullptr : &until;
+  const long rc = syscall(SYS_futex, word.address(), FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, limit, nullptr,
+                          FUTEX_BITSET_MATCH_ANY);
+  return rc == 0 || errno != ETIMEDOUT;
+}
+
+void futex_wake(futex_word* word, int count) noexcept {
+  syscall(SYS_futex, word->address(), FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, nullptr, nullptr, 0);
+}
+
+void* this_thread_block() noexcept {
+  asm volatile("" ::: "memory");
+  return current_block;
+}
+
+void set_this_thread_block(void* block, void (*at_exit)(void*)) noexcept {
+  registered.block = block;
+  registered.at_exit = at_exit;
+  current_block = block;
+}
+
+thread::thread(void (*body)(void*), void* argument, const char* name) {
+  static_assert(sizeof(pthread_t) <= sizeof handle_);
+  auto* box = new start{body, argument};
+  pthread_t id{};
+  const int rc = pthread_create(
+      &id, nullptr,
+      [](void* raw) -> void* {
+        const start s = *static_cast<start*>(raw);
+        delete static_cast<start*>(raw);
+        s.body(s.argument);
+        return nullptr;
+      },
+      box);
+  if (rc != 0) {
+    delete box;
+    throw std::system_error(rc, std::generic_category(), "coppice: cannot start a thread");
+  }
+  if (name != nullptr) pthread_setname_np(id, name);
+  handle_ = reinterpret_cast<std::uintptr_t>(reinterpret_cast<void*>(id));
+  joinable_ = true;
+}
+
+thread& thread::operator=(thread&& other) noexcept {
+  if (this != &other) {
+    join();
+    handle_ = other.handle_;
+    joinable_ = other.joinable_;
+    other.joinable_ = false;
+  }
+  return *this;
+}
+
+thread::~thread() { join(); }
+
+void thread::join() noexcept {
+  if (!joinable_) return;
+  pthread_join(reinterpret_cast<pthread_t>(handle_), nullptr);
+  joinable_ = false;
+}
+
+void spinlock::spin(int round) noexcept {
+  if (round < 64)
+    relax();
+  else
+    sched_yield();
+}
+
+}  // namespace coppice::detail::sync
