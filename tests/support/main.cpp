@@ -4,3 +4,17 @@
 // successes too.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
+
+#include "support/eventually.hpp"
+
+#include <cstdlib>
+#include <cstring>
+
+namespace coppice::testing {
+
+int rounds(int normal, int thorough) {
+  const char* wanted = std::getenv("COPPICE_LONG");
+  return wanted != nullptr && std::strcmp(wanted, "0") != 0 ? thorough : normal;
+}
+
+}  // namespace coppice::testing
