@@ -35,7 +35,7 @@ struct text_limits {
   std::size_t max_bytes = 4096;         ///< of the whole text
   std::size_t max_string_bytes = 256;   ///< of one string inside a struct or container
   std::size_t max_items = 32;           ///< of one container
-  int max_depth = 8;                    ///< of braces in braces
+  int max_depth = 8;                    ///< of braces in braces; at most 16
 };
 
 /// Where printed values go. Thread: one.
@@ -78,8 +78,9 @@ class text_sink {
 
   std::string text_{};
   text_limits limits_;
+  static constexpr int max_nesting = 16;
+  std::size_t items_[max_nesting]{};   // so far, between each pair of open braces
   int depth_ = 0;
-  std::size_t items_ = 0;   // so far, between the innermost braces
   bool full_ = false;
 };
 

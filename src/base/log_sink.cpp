@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// log_sink, the out-of-line part: the three forms of a report, the installed sink, and the default one (stderr).
+#include <coppice/base/log_sink.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <coppice/base/detail/sync.hpp>
+#include <cstdio>
+#include <poll.h>
+#include <unistd.h>
+
+namespace coppice {
+
+namespace sync = detail::sync;
+
+namespace {
+
+constexpr std::size_t report_width = 100;     // the time of day ends here
+constexpr std::size_t least_name_width = 8;   // "asked by"
+
+/// How many columns `text` takes: bytes that begin a UTF-8 character.
+std::size_t columns_of(std::string_view text) noexcept {
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
+struct calendar_time {
+  int year, month, day, hour, minute, second, millisecond;
+};
+
+/// The Gregorian date in UTC. Of one's own: the C library's may take a lock and read files.
+calendar_time calendar_of(std::int64_t nanoseconds) noexcept {
+  std::int64_t milliseconds = nanoseconds / 1'000'000 - (nanoseconds % 1'000'000 < 0);
+  std::int64_t days = milliseconds / 86'400'000 - (milliseconds % 86'400'000 < 0);
+  const int of_day = static_cast<int>(milliseconds - days * 86'400'000);
+  // Years begin in March, so that the leap day comes last; 400 of them have 146,097 days.
+  const std::int64_t since = days + 719'468;
+  const std::int64_t era = (since >= 0 ? since : since - 146'096) / 146'097;
+  const int day_of_era = static_cast<int>(since - era * 146'097);
+  const int year_of_era = (day_of_era - day_of_era / 1'460 + day_of_era / 36'524 - day_of_era / 146'096) / 365;
+  const int day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+  const int march_month = (5 * day_of_year + 2) / 153;
+  const int month = march_month < 10 ? march_month + 3 : march_month - 9;
+  return {.year = static_cast<int>(era * 400) + year_of_era + (month <= 2),
+          .month = month,
+          .day = day_of_year - (153 * march_month + 2) / 5 + 1,
+          .hour = of_day / 3'600'000,
+          .minute = of_day / 60'000 % 60,
+          .second = of_day / 1'000 % 60,
+          .millisecond = of_day % 1'000};
+}
+
+std::string time_of_day(std::int64_t time) {
+  const calendar_time t = calendar_of(time);
+  char text[64];
+  std::snprintf(text, sizeof text, "%02d:%02d:%02d.%03d", t.hour, t.minute, t.second, t.millisecond);
+  return text;
+}
+
+std::string date_and_time(std::int64_t time) {
+  const calendar_time t = calendar_of(time);
+  char text[96];
+  std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", t.year, t.month, t.day, t.hour, t.minute, t.second,
+                t.millisecond);
+  return text;
+}
+
+void append_indented(std::string& out, std::string_view text, std::size_t indent) {
+  for (char c : text) {
+    out += c;
+    if (c == '\n') out.append(indent, ' ');
+  }
+}
+
+void append_in_one_line(std::string& out, std::string_view text) {
+  for (char c : text) {
+    if (c == '\n')
+      out += "\\n";
+    else if (c == '\r')
+      out += "\\r";
+    else
+      out += c;
+  }
+}
+
+void append_json(std::string& out, std::string_view text) {
+  out += '"';
+  for (char c : text) {
+    const auto code = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (code < 0x20 || code == 0x7F) {
+      char escape[8];
+      std::snprintf(escape, sizeof escape, "\\u%04x", code);
+      out += escape;
+    } else {
+      out += c;
+    }
+  }
+  out += '"';
+}
+
+void append_json_member(std::string& out, std::string_view name, std::string_view value) {
+  if (!out.ends_with('{')) out += ',';
+  append_json(out, name);
+  out += ':';
+  append_json(out, value);
+}
+
+// --- The default sink ------------------------------------------------------------------------------------------------
+
+sync::atomic<std::uint32_t> lost_reports;
+
+/// Waits a moment for stderr: a terminal that scrolls is waited for, one that is stopped holds nobody up.
+bool stderr_takes_bytes() noexcept {
+  pollfd end{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+  return poll(&end, 1, 50) == 1;
+}
+
+void write_to_stderr(void*, const report& r) {
+  const int errno_of_caller = errno;
+  std::string text = r.text();
+  const std::uint32_t lost = lost_reports.exchange(0, sync::relaxed);
+  if (lost > 0) text.insert(0, "(" + std::to_string(lost) + " reports were lost: stderr took no more)\n");
+  if (!stderr_takes_bytes() || write(STDERR_FILENO, text.data(), text.size()) < 0)
+    lost_reports.fetch_add(lost + 1, sync::relaxed);
+  errno = errno_of_caller;
+}
+
+constexpr log_sink default_sink{.write = &write_to_stderr, .context = nullptr, .least = log_level::notice};
+
+// Release and acquire pair set_log_sink with current_sink: the new sink's members and context are there.
+constinit sync::atomic<const log_sink*> installed_sink;
+
+const log_sink& current_sink() noexcept {
+  const log_sink* sink = installed_sink.load(sync::acquire);
+  return sink != nullptr ? *sink : default_sink;
+}
+
+}  // namespace
+
+std::string_view to_text(log_level level) noexcept {
+  switch (level) {
+    case log_level::debug: return "debug";
+    case log_level::info: return "info";
+    case log_level::notice: return "notice";
+    case log_level::warning: return "warning";
+    case log_level::error: return "error";
+  }
+  return "unknown level";
+}
+
+std::string report::text() const {
+  std::string out(kind);
+  out += "  ";
+  append_indented(out, headline, 2);
+  if (time != 0) {
+    const std::string at = time_of_day(time);
+    const std::size_t used = columns_of(out) + at.size();
+    out.append(used + 2 < report_width ? report_width - used : 2, ' ');
+    out += at;
+  }
+  out += '\n';
+  std::size_t width = least_name_width;
+  for (const report_field& field : fields) width = std::max(width, columns_of(field.name));
+  for (const report_field& field : fields) {
+    out += "  ";
+    out += field.name;
+    out.append(width + 1 - columns_of(field.name), ' ');
+    append_indented(out, field.value, width + 3);
+    out += '\n';
+  }
+  return out;
+}
+
+std::string report::single_line() const {
+  std::string out;
+  if (time != 0) out = date_and_time(time) + ' ';
+  out += '[';
+  out += to_text(level);
+  out += "] ";
+  out += kind;
+  out += ' ';
+  append_in_one_line(out, headline);
+  for (const report_field& field : fields) {
+    out += "; ";
+    append_in_one_line(out, field.name);
+    out += ": ";
+    append_in_one_line(out, field.value);
+  }
+  return out;
+}
+
+std::string report::json() const {
+  std::string out = "{";
+  append_json_member(out, "level", to_text(level));
+  append_json_member(out, "kind", kind);
+  append_json_member(out, "headline", headline);
+  if (time != 0) append_json_member(out, "time", date_and_time(time));
+  out += ",\"fields\":{";
+  for (const report_field& field : fields) append_json_member(out, field.name, field.value);
+  return out + "}}";
+}
+
+const log_sink* set_log_sink(const log_sink* sink) noexcept { return installed_sink.exchange(sink, sync::acq_rel); }
+
+bool would_log(log_level level) noexcept { return level >= current_sink().least; }
+
+void write_report(const report& r) noexcept {
+  const log_sink& sink = current_sink();
+  if (r.level < sink.least || sink.write == nullptr) return;
+  try {
+    sink.write(sink.context, r);
+  } catch (...) {  // a report that cannot be written must not take down whoever raised it
+  }
+}
+
+}  // namespace coppice
