@@ -109,7 +109,7 @@ bool timer_wheel::start(timer_node& node, std::int64_t duration) noexcept {
   node.deadline_ = ~(duration < 0 ? 0 : duration);
   adopt(node);
   append(fresh_, node);
-  return sooner(0);
+  return sooner(due_now);
 }
 
 bool timer_wheel::start_at(timer_node& node, std::int64_t deadline) noexcept {
@@ -124,7 +124,7 @@ bool timer_wheel::start_at(timer_node& node, std::int64_t deadline) noexcept {
     return sooner(start_of(tick));
   }
   append(rest_, node);
-  return sooner(0);
+  return sooner(due_now);
 }
 
 bool timer_wheel::cancel(timer_node& node) noexcept {
@@ -233,7 +233,7 @@ void timer_wheel::open(const event& next) noexcept {
 }
 
 std::int64_t timer_wheel::exact_next_deadline() const noexcept {
-  if (!is_empty(fresh_) || !is_empty(rest_)) return 0;
+  if (!is_empty(fresh_) || !is_empty(rest_)) return due_now;
   const event next = find_next();
   return next.level < 0 ? sync::never : start_of(next.tick);
 }

@@ -107,6 +107,7 @@ class timer_wheel {
   using clock_function = std::int64_t (*)() noexcept;
 
   static constexpr int tick_shift = 17;  // a tick is 2^17 ns
+  static constexpr std::int64_t due_now = 0;  // what next_deadline() says while there are fresh timers
   static constexpr std::size_t step_nodes = 256;
   static constexpr std::size_t advance_nodes = 16 * step_nodes;
 
@@ -138,8 +139,8 @@ class timer_wheel {
   /// Cost: one load if nothing is fresh and nothing can be due.
   bool advance(std::int64_t now, due_timers& due) noexcept;
 
-  /// The earliest time at which `advance` may have something to do: 0 if there are fresh timers, `sync::never` if there are
-  /// no timers. Never too late; sometimes the beginning of a span of ticks in which the next timer lies.
+  /// The earliest time at which `advance` may have something to do: `due_now` if there are fresh timers, `sync::never` if there
+  /// are no timers. Never too late; sometimes the beginning of a span of ticks in which the next timer lies.
   /// Thread: any.   Cost: one lock.
   std::int64_t next_deadline() noexcept;
 
