@@ -3,8 +3,8 @@
 // local_queue: a worker's own run queue, a ring of 256 pointers that idle workers steal from.
 //
 // One thread is the owner: it alone pushes, and it pops. Any thread may steal, also while the owner stands still in
-// somebody's blocking code. The owner's push needs no locked instruction, its pop one. A full ring hands half of itself to
-// the caller's global queue, so that a push never fails.
+// somebody's blocking code. The owner's push needs no locked instruction, its pop one. A full ring says so, or hands half of
+// itself to the caller's global queue.
 //
 // `head_` and `tail_` count from 0 without end (64 bits never come round), an index modulo 256 is the place in the ring.
 //
@@ -15,7 +15,7 @@
 //  3. A place is written again only after `head_` has passed it.
 //
 // Orders
-//  - `tail_`: the owner's release store (push, steal_into) pairs with a thief's acquire load: the place, and the item behind
+//  - `tail_`: the owner's release store (push, steal_half_from) pairs with a thief's acquire load: the place, and the item behind
 //    the pointer, are written before. Otherwise the thief runs what it cannot see yet.
 //  - `head_`: the release part of a thief's compare-and-swap pairs with the owner's acquire load in push: the thief has read
 //    its places before the owner writes them again. Its acquire part, and the owner's release in pop, keep a thief that sees
@@ -40,22 +40,25 @@ class local_queue {
   local_queue(const local_queue&) = delete;
   local_queue& operator=(const local_queue&) = delete;
 
-  /// Adds `item` at the tail. If the ring is full, calls `overflow(T** items, std::size_t count)` with its older half and
-  /// `item`, oldest first: they are the callee's then. A caller that goes on to ask whether somebody sleeps needs a
-  /// sequentially consistent fence between the two.
+  /// Adds `item` at the tail. Returns: false if the ring is full. A caller that goes on to ask whether somebody sleeps needs
+  /// a sequentially consistent fence between the two.
   /// Thread: the owner.
+  [[nodiscard]] bool push(T* item) noexcept {
+    const std::uint64_t tail = tail_.load(sync::relaxed);  // ours
+    const std::uint64_t head = head_.load(sync::acquire);  // pairs with the thieves' compare-and-swap: they have read
+    if (tail - head == capacity) return false;
+    place(tail).store(item, sync::relaxed);
+    tail_.store(tail + 1, sync::release);  // pairs with steal: the item is complete
+    return true;
+  }
+
+  /// As above; if the ring is full, calls `overflow(T** items, std::size_t count)` with its older half and `item`, oldest
+  /// first: they are the callee's then.
   template <class Overflow>
   void push(T* item, Overflow&& overflow) {
-    const std::uint64_t tail = tail_.load(sync::relaxed);  // ours
-    for (;;) {
-      std::uint64_t head = head_.load(sync::acquire);  // pairs with the thieves' compare-and-swap: they have read
-      if (tail - head < capacity) {
-        place(tail).store(item, sync::relaxed);
-        tail_.store(tail + 1, sync::release);  // pairs with steal: the item is complete
-        return;
-      }
+    while (!push(item)) {
       T* half[capacity / 2 + 1];
-      if (!take(head, capacity / 2, half)) continue;  // a thief made room
+      if (!take(head_.load(sync::relaxed), capacity / 2, half)) continue;  // a thief made room
       half[capacity / 2] = item;
       overflow(static_cast<T**>(half), std::size_t{capacity / 2 + 1});
       return;
@@ -73,18 +76,24 @@ class local_queue {
     return nullptr;
   }
 
-  /// Takes the older half, at least one item: returns the oldest, the others go into `into`, which is empty or nearly so
-  /// (items that do not fit are not taken). Null: nothing to take.
-  /// Thread: the owner of `into`.
-  T* steal_into(local_queue& into) noexcept {
+  /// Takes the older half of `victim`, at least one item: returns the oldest, the others come into this queue, as far as
+  /// they fit. Null: nothing to take.
+  /// Thread: the owner of this queue.
+  T* steal_half_from(local_queue& victim) noexcept {
     T* taken[capacity / 2];
-    const std::uint64_t tail = into.tail_.load(sync::relaxed);  // ours
-    const std::uint64_t room = capacity - (tail - into.head_.load(sync::acquire));  // as in push
-    const std::uint64_t count = steal(taken, room + 1 < capacity / 2 ? room + 1 : capacity / 2);
+    const std::uint64_t tail = tail_.load(sync::relaxed);                      // ours
+    const std::uint64_t room = capacity - (tail - head_.load(sync::acquire));  // as in push
+    const std::uint64_t count = victim.steal(taken, room < capacity / 2 ? room + 1 : capacity / 2);
     if (count == 0) return nullptr;
-    for (std::uint64_t i = 1; i != count; ++i) into.place(tail + i - 1).store(taken[i], sync::relaxed);
-    if (count > 1) into.tail_.store(tail + count - 1, sync::release);  // pairs with steal, as in push
+    for (std::uint64_t i = 1; i != count; ++i) place(tail + i - 1).store(taken[i], sync::relaxed);
+    if (count > 1) tail_.store(tail + count - 1, sync::release);  // pairs with steal, as in push
     return taken[0];
+  }
+
+  /// Takes the oldest item, or null. Thread: any.
+  T* steal_one() noexcept {
+    T* item = nullptr;
+    return steal(&item, 1) == 0 ? nullptr : item;
   }
 
   /// Takes the older half, at least one and at most `most` items, oldest first. Returns: how many.
@@ -111,7 +120,7 @@ class local_queue {
 
   /// The look before parking, after the announcement: sequentially consistent, so that of a worker that parks and an owner
   /// that pushes (and fences) at least one sees the other. Thread: any.
-  bool is_empty() const noexcept {
+  bool empty() const noexcept {
     const std::uint64_t head = head_.load(sync::seq_cst);
     return tail_.load(sync::seq_cst) == head;
   }

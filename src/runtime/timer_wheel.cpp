@@ -151,6 +151,12 @@ bool timer_wheel::advance(std::int64_t now, due_timers& due) noexcept {
   return false;
 }
 
+std::size_t timer_wheel::advance(std::int64_t now) noexcept {
+  due_timers due;
+  advance(now, due);
+  return due.fire_all();
+}
+
 std::int64_t timer_wheel::next_deadline() noexcept {
   sync::lock_guard guard(lock_);
   return exact_next_deadline();

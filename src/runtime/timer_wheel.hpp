@@ -139,6 +139,9 @@ class timer_wheel {
   /// Cost: one load if nothing is fresh and nothing can be due.
   bool advance(std::int64_t now, due_timers& due) noexcept;
 
+  /// The same, and fires what is due. Returns: how many fired. Not to be called from a fire function.
+  std::size_t advance(std::int64_t now) noexcept;
+
   /// The earliest time at which `advance` may have something to do: `due_now` if there are fresh timers, `sync::never` if there
   /// are no timers. Never too late; sometimes the beginning of a span of ticks in which the next timer lies.
   /// Thread: any.   Cost: one lock.
