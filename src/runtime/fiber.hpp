@@ -141,7 +141,7 @@ inline void suspend(fiber& self) noexcept {
 [[noreturn]] void abandon(fiber& self) noexcept;
 
 struct fiber_pool_options {
-  stack_pool_options stacks;
+  stack_pool_options stacks = {};
   std::uint32_t warm_idle = 1024;  // idle fibers of a class in the pool beyond which stack pages are given back
 };
 
