@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstddef>
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #include <sanitizer/lsan_interface.h>
 
@@ -25,7 +26,11 @@ struct sanitizer_fiber {
     size_ = static_cast<std::size_t>(top - bottom);
     __lsan_register_root_region(bottom_, size_);
   }
-  void destroy() noexcept { __lsan_unregister_root_region(bottom_, size_); }
+  /// The addresses may get another use: the marks around the last frames go.
+  void destroy() noexcept {
+    __lsan_unregister_root_region(bottom_, size_);
+    __asan_unpoison_memory_region(bottom_, size_);
+  }
 
   [[gnu::always_inline]] void before_enter() noexcept {
     __sanitizer_start_switch_fiber(&resumer_frames_, bottom_, size_);
