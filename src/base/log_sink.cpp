@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <coppice/base/detail/sync.hpp>
 #include <cstdio>
 #include <poll.h>
@@ -84,11 +85,33 @@ void append_in_one_line(std::string& out, std::string_view text) {
   }
 }
 
+/// The size of the UTF-8 character that begins `text`; 0 if none does.
+std::size_t utf8_character(std::string_view text) noexcept {
+  auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  auto continues = [&](std::size_t i) { return (byte(i) & 0xC0) == 0x80; };
+  const unsigned first = byte(0), second = byte(1);
+  if (first < 0x80) return 1;
+  if (first >= 0xC2 && first <= 0xDF) return continues(1) ? 2 : 0;
+  if (first >= 0xE0 && first <= 0xEF) {
+    const bool too_long = first == 0xE0 && second < 0xA0, surrogate = first == 0xED && second > 0x9F;
+    return continues(1) && continues(2) && !too_long && !surrogate ? 3 : 0;
+  }
+  if (first >= 0xF0 && first <= 0xF4) {
+    const bool too_long = first == 0xF0 && second < 0x90, too_large = first == 0xF4 && second > 0x8F;
+    return continues(1) && continues(2) && continues(3) && !too_long && !too_large ? 4 : 0;
+  }
+  return 0;
+}
+
 void append_json(std::string& out, std::string_view text) {
   out += '"';
-  for (char c : text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
     const auto code = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
+    if (const std::size_t size = utf8_character(text.substr(i)); size != 1) {  // JSON must be UTF-8, values may be anything
+      out += size == 0 ? "\uFFFD" : text.substr(i, size);
+      i += size == 0 ? 0 : size - 1;
+    } else if (c == '"' || c == '\\') {
       out += '\\';
       out += c;
     } else if (c == '\n') {
@@ -121,13 +144,23 @@ bool stderr_takes_bytes() noexcept {
   return poll(&end, 1, 50) == 1;
 }
 
+/// Writes `text` in pieces that a pipe with room takes at once: most reports are one.
+bool put_on_stderr(std::string_view text) noexcept {
+  while (!text.empty()) {
+    if (!stderr_takes_bytes()) return false;
+    const ssize_t written = write(STDERR_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
+    if (written < 0 && errno != EINTR) return false;
+    text.remove_prefix(written < 0 ? 0 : static_cast<std::size_t>(written));
+  }
+  return true;
+}
+
 void write_to_stderr(void*, const report& r) {
   const int errno_of_caller = errno;
   std::string text = r.text();
   const std::uint32_t lost = lost_reports.exchange(0, sync::relaxed);
   if (lost > 0) text.insert(0, "(" + std::to_string(lost) + " reports were lost: stderr took no more)\n");
-  if (!stderr_takes_bytes() || write(STDERR_FILENO, text.data(), text.size()) < 0)
-    lost_reports.fetch_add(lost + 1, sync::relaxed);
+  if (!put_on_stderr(text)) lost_reports.fetch_add(lost + 1, sync::relaxed);
   errno = errno_of_caller;
 }
 

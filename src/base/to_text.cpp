@@ -137,8 +137,8 @@ void text_sink::put_string(std::string_view text) noexcept {
     plain = i + 1;
   }
   put(shown.substr(plain));
-  if (shown.size() < text.size()) put(ellipsis);
   put("\"");
+  if (shown.size() < text.size()) put(ellipsis);   // outside: it is not part of the string
 }
 
 void text_sink::put_character(char c) noexcept {

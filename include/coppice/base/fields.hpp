@@ -37,7 +37,7 @@ struct by_reference {
   template <class T> operator T&() const&;
   template <class T> operator T&&() const&&;
 };
-/// Becomes a base class of T only.
+/// Becomes a base class of T only; where there is no T, nothing at all.
 template <class T>
 struct as_base {
   as_base(const as_base&) = delete;
@@ -58,9 +58,10 @@ template <class T, class Init, std::size_t... I, std::size_t... J>
 consteval bool takes_braced(std::index_sequence<I...>, std::index_sequence<J...>) {
   return requires { T{anything<Init>(I)..., {anything<Init>()}, anything<Init>(J)...}; };
 }
+/// The first of T's parts is a base class. A field that would take just anything is none.
 template <class T, class Init, std::size_t... I>
-consteval bool takes_base(std::index_sequence<I...>) {
-  return requires { T{anything<as_base<T>>(), anything<Init>(I)...}; };
+consteval bool begins_with_base(std::index_sequence<I...>) {
+  return requires { T{anything<as_base<T>>(), anything<Init>(I)...}; } && !requires { T{anything<as_base<void>>(), anything<Init>(I)...}; };
 }
 
 inline constexpr std::size_t not_countable = static_cast<std::size_t>(-1);
@@ -104,7 +105,7 @@ template <class T, class Init, std::size_t Total>
 consteval std::size_t fields_with() {
   if constexpr (Total == 0)
     return 0;
-  else if constexpr (takes_base<T, Init>(std::make_index_sequence<Total - 1>()))
+  else if constexpr (begins_with_base<T, Init>(std::make_index_sequence<Total - 1>()))
     return not_countable;
   else
     return fields_of_initialisers<T, Init, Total>();
@@ -370,8 +371,8 @@ inline constexpr std::size_t field_count = detail::fields_in<std::remove_cvref_t
 /// Returns:  what `f` returns.   Cost: none of its own.
 template <class T, class F>
   requires reflectable<T>
-constexpr decltype(auto) visit_fields(T& object, F&& f) {
-  if constexpr (detail::has_fields_member<std::remove_const_t<T>>) {
+constexpr decltype(auto) visit_fields(T&& object, F&& f) {
+  if constexpr (detail::has_fields_member<std::remove_cvref_t<T>>) {
     auto&& tied = object.fields();
     return detail::bind_fields<field_count<T>>(tied, std::forward<F>(f));
   } else {

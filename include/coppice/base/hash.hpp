@@ -22,12 +22,12 @@ constexpr std::uint64_t fold(std::uint64_t a, std::uint64_t b) noexcept {
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
-/// Up to eight bytes, the first one lowest, on every machine.
+/// Up to eight bytes, the first one lowest, on every machine. One load where the count is a constant.
 constexpr std::uint64_t load_bytes(const char* at, std::size_t count) noexcept {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-  if (!__builtin_is_constant_evaluated() && count == 8) {
-    std::uint64_t word;
-    __builtin_memcpy(&word, at, 8);
+  if (!__builtin_is_constant_evaluated()) {
+    std::uint64_t word = 0;
+    __builtin_memcpy(&word, at, count);
     return word;
   }
 #endif
@@ -44,7 +44,7 @@ inline constexpr std::uint64_t hash_key_3 = 0x8ebc6af09c88c6e3U;
 
 /// The hash of `text`.
 /// Returns:  the same value on every machine and with every compiler; other texts differ with the odds of chance.
-/// Thread:   any.   Cost: about 1 ns for a name of up to 16 bytes, 0.3 ns for each further 8.
+/// Thread:   any.   Cost: about 2 ns for a name of up to 16 bytes, 1.5 ns for each further 16.
 constexpr std::uint64_t hash_of(std::string_view text, std::uint64_t seed = 0) noexcept {
   const char* at = text.data();
   std::size_t left = text.size();
@@ -55,8 +55,12 @@ constexpr std::uint64_t hash_of(std::string_view text, std::uint64_t seed = 0) n
   if (left >= 8) {  // two words that may overlap: no loop over the rest
     low = detail::load_bytes(at, 8);
     high = detail::load_bytes(at + left - 8, 8);
-  } else {
-    low = detail::load_bytes(at, left);
+  } else if (left >= 4) {
+    low = detail::load_bytes(at, 4);
+    high = detail::load_bytes(at + left - 4, 4);
+  } else if (left > 0) {  // first, middle and last: all there are
+    low = detail::load_bytes(at, 1) | detail::load_bytes(at + left / 2, 1) << 8;
+    high = detail::load_bytes(at + left - 1, 1);
   }
   state = detail::fold(low ^ detail::hash_key_2, high ^ state);
   return detail::fold(state ^ detail::hash_key_3, text.size() ^ detail::hash_key_2);

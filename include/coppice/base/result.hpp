@@ -140,6 +140,21 @@ class [[nodiscard]] result : public std::expected<T, E> {
     return detail::result_transform_error(std::move(*this), std::forward<F>(f));
   }
 
+  // Of its own: std::expected's comparison with a value takes a result for a value.
+  template <std::same_as<result> Same>
+  friend constexpr bool operator==(const result& a, const Same& b) {
+    return static_cast<const base&>(a) == static_cast<const base&>(b);
+  }
+  template <class G>
+  friend constexpr bool operator==(const result& a, const std::unexpected<G>& why) {
+    return !a.has_value() && a.error() == why.error();
+  }
+  template <class U>
+    requires(detail::plain_value<U, base> && std::convertible_to<const U&, T>)
+  friend constexpr bool operator==(const result& a, const U& value) {
+    return a.has_value() && *a == value;
+  }
+
  private:
   constexpr void check() const {
     if (!this->has_value()) throw this->error();
@@ -186,6 +201,16 @@ class [[nodiscard]] result<void, E> : public std::expected<void, E> {
   template <class F> constexpr auto transform_error(F&& f) const& { return detail::result_transform_error(*this, std::forward<F>(f)); }
   template <class F> constexpr auto transform_error(F&& f) && {
     return detail::result_transform_error(std::move(*this), std::forward<F>(f));
+  }
+
+  // Of its own: std::expected's comparison with a value takes a result for a value.
+  template <std::same_as<result> Same>
+  friend constexpr bool operator==(const result& a, const Same& b) {
+    return static_cast<const base&>(a) == static_cast<const base&>(b);
+  }
+  template <class G>
+  friend constexpr bool operator==(const result& a, const std::unexpected<G>& why) {
+    return !a.has_value() && a.error() == why.error();
   }
 };
 

@@ -178,6 +178,13 @@ std::int64_t nanoseconds_in(const D& value) noexcept {
   }
 }
 
+#if defined(__clang__)
+#pragma clang diagnostic push
+#if __has_warning("-Wenum-constexpr-conversion")
+#pragma clang diagnostic ignored "-Wenum-constexpr-conversion"   // later ones refuse as `values_of_enumeration` asks
+#endif
+#endif
+
 template <class E, E... Values>
 constexpr auto signature_of_enumerators() noexcept {
   return std::string_view(__PRETTY_FUNCTION__, sizeof(__PRETTY_FUNCTION__) - 1);
@@ -202,6 +209,10 @@ template <class E, std::size_t... I>
 constexpr std::string_view list_enumerators(std::index_sequence<I...>) noexcept {
   return signature_of_enumerators<E, static_cast<E>(I)...>();
 }
+
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#endif
 
 template <class T>
 void print_object(text_sink& out, const void* object);
@@ -325,6 +336,13 @@ void print_scalar(text_sink& out, T value) noexcept {
   }
 }
 
+/// What stands in an array of characters up to the first zero, if there is one.
+template <std::size_t Size>
+constexpr std::string_view text_in_array(const char (&array)[Size]) noexcept {
+  const std::string_view all(array, Size);
+  return all.substr(0, all.find('\0'));
+}
+
 /// A C array, which has no `begin()`.
 template <class T>
 struct array_view {
@@ -342,7 +360,7 @@ void print(text_sink& out, const T& value) noexcept {
   if constexpr (detail::is_secret<bare>)
     out.put("***");
   else if constexpr (std::is_array_v<T> && std::is_same_v<std::remove_cv_t<std::remove_extent_t<T>>, char>)
-    out.put_string(std::string_view(value, __builtin_strnlen(value, sizeof(value))));
+    out.put_string(detail::text_in_array(value));
   else if constexpr (std::is_array_v<T>)
     detail::print_range(out, detail::array_view<std::remove_extent_t<T>>{value, std::extent_v<T>});
   else if constexpr (std::is_class_v<T> || std::is_union_v<T> || (std::is_enum_v<T> && detail::says_its_text<bare>))
