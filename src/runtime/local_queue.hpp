@@ -58,7 +58,8 @@ class local_queue {
   void push(T* item, Overflow&& overflow) {
     while (!push(item)) {
       T* half[capacity / 2 + 1];
-      if (!take(head_.load(sync::relaxed), capacity / 2, half)) continue;  // a thief made room
+      const std::uint64_t head = tail_.load(sync::relaxed) - capacity;  // the one with which it is full
+      if (!take(head, capacity / 2, half)) continue;                    // a thief made room
       half[capacity / 2] = item;
       overflow(static_cast<T**>(half), std::size_t{capacity / 2 + 1});
       return;
