@@ -36,6 +36,23 @@ struct start {
   void* argument;
 };
 
+bool wait_at(std::uint32_t* address, std::uint32_t expected, std::int64_t deadline) noexcept {
+  timespec until{.tv_sec = deadline / second, .tv_nsec = deadline % second};
+  const timespec* limit = deadline == never ? nullptr : &until;
+  const long rc =
+      syscall(SYS_futex, address, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, limit, nullptr, FUTEX_BITSET_MATCH_ANY);
+  return rc == 0 || errno != ETIMEDOUT;
+}
+
+void wake_at(std::uint32_t* address, int count) noexcept {
+  syscall(SYS_futex, address, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, nullptr, nullptr, 0);
+}
+
+std::uint32_t* lower_half(std::uint64_t* word) noexcept {
+  static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the lower half of a 64-bit cell stands first");
+  return reinterpret_cast<std::uint32_t*>(word);
+}
+
 }  // namespace
 
 std::int64_t now() noexcept {
@@ -45,15 +62,20 @@ std::int64_t now() noexcept {
 }
 
 bool futex_wait(futex_word& word, std::uint32_t expected, std::int64_t deadline) noexcept {
-  timespec until{.tv_sec = deadline / second, .tv_nsec = deadline % second};
-  const timespec* limit = deadline == never ? nullptr : &until;
-  const long rc = syscall(SYS_futex, word.address(), FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, limit, nullptr,
-                          FUTEX_BITSET_MATCH_ANY);
-  return rc == 0 || errno != ETIMEDOUT;
+  return wait_at(word.address(), expected, deadline);
 }
+void futex_wake(futex_word* word, int count) noexcept { wake_at(word->address(), count); }
 
-void futex_wake(futex_word* word, int count) noexcept {
-  syscall(SYS_futex, word->address(), FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, nullptr, nullptr, 0);
+bool futex_wait(atomic<std::uint64_t>& word, std::uint64_t expected, std::int64_t deadline) noexcept {
+  return wait_at(lower_half(word.address()), static_cast<std::uint32_t>(expected), deadline);
+}
+void futex_wake(atomic<std::uint64_t>* word, int count) noexcept { wake_at(lower_half(word->address()), count); }
+
+unsigned cores() noexcept {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  const int n = CPU_COUNT(&set);
+  return n > 0 ? static_cast<unsigned>(n) : 1;
 }
 
 void* this_thread_block() noexcept {
@@ -104,6 +126,12 @@ thread::~thread() { join(); }
 void thread::join() noexcept {
   if (!joinable_) return;
   pthread_join(reinterpret_cast<pthread_t>(handle_), nullptr);
+  joinable_ = false;
+}
+
+void thread::leave() noexcept {
+  if (!joinable_) return;
+  pthread_detach(reinterpret_cast<pthread_t>(handle_));
   joinable_ = false;
 }
 

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// core: what a public template must see of the compiled core. Everything here is opaque handles, constant tables and
+// function declarations; the layouts are in src/process/slot.hpp.
+//
+// A handler never runs as a closure: the core calls a trampoline (a plain function made by the template) with a
+// handler_frame, and the trampoline touches the user's types. So no opaque callback is ever stored in the core (C7),
+// and exceptions become owned exit reasons in the module that compiled the handler (C9).
+#pragma once
+
+#include <coppice/base/time.hpp>
+#include <coppice/process/exit_reason.hpp>
+#include <coppice/process/message.hpp>
+#include <coppice/process/pid.hpp>
+#include <coppice/process/reference.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace coppice {
+class runtime;
+}
+
+namespace coppice::detail {
+
+struct slot;        // a process: control block and state
+struct node;        // a message or signal under way
+struct reply_slot;  // a pooled one-shot place that a reply, a death or a timeout competes for
+struct behaviour;   // how a class handles its messages: src/process/slot.hpp
+
+/// Thrown to unwind a process that ends. Not a std::exception; who swallows it meets it again at the next wait (PR-12).
+struct unwind {};
+
+enum class class_flag : std::uint32_t {
+  none = 0,
+  leaf = 1,        ///< handlers run on the caller's stack and must not wait
+  trap_exit = 2,
+  pinned = 4,      ///< a suspended handler resumes on its own worker only
+  queued = 8,      ///< never run by a caller directly
+  bounded = 16,    ///< the mailbox has a bound: see extension
+};
+constexpr std::uint32_t operator|(class_flag a, class_flag b) noexcept {
+  return static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b);
+}
+
+/// A class of processes: one constant per class and module. `slot.class` points to it and may be swapped (C1).
+struct class_descriptor {
+  std::string_view name;
+  std::uint64_t key;
+  std::uint32_t state_size;
+  std::uint32_t state_align;
+  std::uint32_t flags;
+  std::uint32_t stack_bytes;                     ///< 0: the default
+  void (*destroy)(void* state) noexcept;
+  void (*print)(text_sink& out, const void* state);
+  void (*body)(void* state);                     ///< a process that is one function; null for behaviours
+  const behaviour* handles;                      ///< a behaviour's compiled half; null for functions
+  const void* table;                             ///< a behaviour's trampolines for this class
+};
+
+/// How to make a state: the core allocates the place and calls `construct(place, context)` in the new process.
+struct state_maker {
+  void (*construct)(void* place, void* context);
+  void* context;
+};
+
+// --- spawning --------------------------------------------------------------------------------------------------------
+
+struct spawn_request {
+  const class_descriptor* cls = nullptr;
+  state_maker make{};
+  bool link = false;
+  bool monitor = false;
+  bool trap_exit = false;
+  std::string_view label{};
+  std::string_view name{};
+  coppice::runtime* in = nullptr;
+};
+struct spawned {
+  pid who;
+  reference ref;
+};
+/// Throws exit_error{system_limit} when the process limit is reached, exit_error when linking from a plain thread.
+spawned spawn_core(const spawn_request& what);
+
+// --- messages --------------------------------------------------------------------------------------------------------
+
+/// Where the payload of `n` is built and read.
+void* payload_of(node& n) noexcept;
+/// A node with room for `type`; its payload is raw memory until the caller constructs it.
+node* new_node(const message_descriptor& type);
+/// Gives back a node whose payload was never constructed, or was destroyed.
+void free_node(node* n) noexcept;
+
+enum class sent : std::uint8_t { yes, no_process, full };
+/// Sends `n` as a plain message (info). Takes the node in any case.
+sent send_core(pid to, node* n) noexcept;
+
+/// One clause of a receive: takes messages of `type` for which `match` says yes (null: all).
+struct receive_clause {
+  std::uint64_t key;                              ///< 0: any message
+  bool (*match)(void* context, void* payload);
+  void (*take)(void* context, const message_descriptor& type, void* payload);
+  void* context;
+};
+/// Waits for the first message in arrival order that a clause takes. Returns: false when the deadline passed.
+/// Throws: unwind when the process has to end.
+bool receive_core(std::span<const receive_clause> clauses, duration wait);
+
+/// The timers of send_after and its kin.
+/// `ref`: 0 makes a new one.
+reference start_timer_core(pid to, std::string_view name, duration after, duration every, node* n, std::uint64_t ref);
+reference start_interval_core(pid to, duration period, node* n, void (*copy)(const void* from, void* place));
+
+// --- handlers --------------------------------------------------------------------------------------------------------
+
+/// What a handler leaves to be done when it has returned.
+enum class after : std::uint8_t {
+  nothing,
+  wait,         ///< `wait` ns of silence, then handle_info(timeout) (GS-90)
+  wait_message, ///< the same, delivering `then` (GS-93)
+  hibernate,
+  go_on,        ///< handle `then` next (handle_continue, GS-98)
+  stop,         ///< end with `reason`; terminate has not run yet
+  stopped,      ///< end with `reason`; terminate has run (GS-64)
+  failed,       ///< an exception: `reason` says which; terminate has not run yet (GS-66)
+};
+
+struct call_record;
+
+/// One run of one handler. Lives on the stack that runs it; the caller reaches it while it waits on the same thread.
+struct handler_frame {
+  slot* self = nullptr;
+  void* state = nullptr;
+  void* request = nullptr;                       ///< the handler moves the request out before it does anything else
+  const message_descriptor* type = nullptr;
+  call_record* record = nullptr;                 ///< direct call: the caller's record, valid until `detach`
+  reply_slot* reply = nullptr;                   ///< where the reply goes otherwise; null: nobody waits
+  std::uint64_t reply_serial = 0;
+  pid caller{};                                  ///< who called (a direct caller that is a plain thread: none until asked)
+  after then_do = after::nothing;
+  std::int64_t wait = 0;                         ///< ns
+  node* then = nullptr;
+  exit_reason reason{};
+};
+
+/// A trampoline: runs the user's handler on `frame`. Never throws.
+using trampoline = void (*)(handler_frame& frame) noexcept;
+
+enum class call_status : std::uint8_t {
+  pending, replied, noproc, timed_out, calling_self, cycle, ended, full, no_reply, bad_request, caller_ends
+};
+
+/// One call, on the caller's stack.
+struct call_record {
+  pid to{};
+  const message_descriptor* type = nullptr;
+  void* request = nullptr;
+  void* place = nullptr;                         ///< raw memory for the reply value
+  trampoline run = nullptr;                      ///< null: looked up by the request's key in the class's table
+  duration timeout{};                            ///< infinity: none
+  bool queued = false;                           ///< never on the caller's stack
+  std::uint64_t class_key = 0;                   ///< the class the caller means; another one: bad_request. 0: any
+  // out
+  call_status status = call_status::pending;
+  exit_reason reason{};                          ///< ended: why
+  // while under way
+  slot* caller = nullptr;                        ///< who waits; a plain thread's is made when it is needed
+  std::uint64_t number = 0;                      ///< its wait
+  reply_slot* reply = nullptr;
+  std::uint64_t reply_serial = 0;
+};
+
+/// Makes the reply of a direct call independent of the caller's stack: from now on it goes through a reply slot.
+/// For `from`, and when the handler suspends.
+void detach(handler_frame& frame);
+/// Claims the place of the reply. Returns: where to construct the value, or null when nobody waits any more.
+/// Must be followed by publish_reply.
+void* claim_reply(reply_slot* reply, std::uint64_t serial) noexcept;
+void publish_reply(reply_slot* reply, std::uint64_t serial) noexcept;
+/// Answers with a failure instead of a value. Does nothing when the reply was claimed already.
+void fail_reply(reply_slot* reply, std::uint64_t serial, const exit_reason& why) noexcept;
+
+// --- where we are ----------------------------------------------------------------------------------------------------
+
+/// The slot of the running process, or null in a plain thread.
+slot* current_slot() noexcept;
+/// The slot of the running process or thread: a plain thread gets a hidden one at first use.
+slot& here();
+
+}  // namespace coppice::detail

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// exit_reason: why a process ended. A closed sum, comparable, copyable, printable, owned: an exception becomes text, type
+// name and trace where the handler was compiled, so a reason stays valid when the code that threw is gone.
+//
+//   normal | shutdown | shutdown(payload) | kill | killed | noproc | noconnection | timeout | calling_self
+//   | error(type, text, trace) | custom(text) | code_fault(signal, address) | cell_died | cell_corrupt | cell_overrun
+//
+// `normal`, `shutdown` and `shutdown(payload)` are quiet: they are reported nowhere (PR-14).
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace coppice {
+
+namespace detail {
+struct reason_detail;
+}
+
+/// Why a process ended.
+/// Thread: any; copies share an immutable, counted detail.   Cost: 16 bytes; words without detail copy for nothing.
+/// Spec: PR vocabulary, PR-10..PR-29.
+class [[nodiscard]] exit_reason {
+ public:
+  enum code : std::uint8_t {
+    normal, shutdown, kill, killed, noproc, noconnection, timeout, calling_self, no_reply, system_limit,
+    error, custom, bad_return_value, blocking_in_leaf, code_fault, cell_died, cell_corrupt, cell_overrun
+  };
+
+  constexpr exit_reason() noexcept = default;
+  constexpr exit_reason(code c) noexcept : code_(c) {}  // implicit: `exit(exit_reason::shutdown)`
+  /// A reason in the program's own words.
+  explicit exit_reason(std::string_view text);
+  exit_reason(const exit_reason& other) noexcept : detail_(other.detail_), code_(other.code_) { retain(); }
+  exit_reason(exit_reason&& other) noexcept
+      : detail_(std::exchange(other.detail_, nullptr)), code_(std::exchange(other.code_, normal)) {}
+  exit_reason& operator=(exit_reason other) noexcept {
+    std::swap(detail_, other.detail_);
+    std::swap(code_, other.code_);
+    return *this;
+  }
+  ~exit_reason() { release(); }
+
+  /// `shutdown` with something to say: still quiet.
+  static exit_reason shutdown_because(std::string_view payload);
+  /// From an exception: its type name and text; `where` is what the process was doing.
+  static exit_reason from_exception(std::string_view type, std::string_view what, std::string_view trace = {});
+  /// From the exception being handled. Call inside `catch`.
+  static exit_reason from_current_exception() noexcept;
+  static exit_reason fault(int signal, std::uintptr_t address);
+  static exit_reason with_text(code c, std::string_view text);
+
+  code what() const noexcept { return code_; }
+  bool is(code c) const noexcept { return code_ == c; }
+  /// normal, shutdown, shutdown(payload).
+  bool is_quiet() const noexcept { return code_ == normal || code_ == shutdown; }
+  /// The program's own words, an exception's text, a payload; empty if there are none.
+  std::string_view text() const noexcept;
+  /// The exception's type, for `error`.
+  std::string_view type() const noexcept;
+  /// Where the exception was thrown, one frame a line, if it was recorded.
+  std::string_view trace() const noexcept;
+
+  /// Equal code, type and text. The trace does not count.
+  friend bool operator==(const exit_reason& a, const exit_reason& b) noexcept;
+
+ private:
+  void retain() const noexcept;
+  void release() noexcept;
+  detail::reason_detail* detail_ = nullptr;
+  code code_ = normal;
+};
+
+/// `normal`, `killed`, `std::out_of_range: no channel 7`, `no channel left`, `shutdown: node leaves`.
+std::string to_text(const exit_reason& reason);
+std::string_view to_text(exit_reason::code c) noexcept;
+
+/// A process operation that could not be done: thrown by link to the dead, by process-only calls in a plain thread, …
+class exit_error : public std::exception {
+ public:
+  explicit exit_error(exit_reason reason, std::string_view what = {});
+  const exit_reason& reason() const noexcept { return reason_; }
+  const char* what() const noexcept override { return what_.c_str(); }
+
+ private:
+  exit_reason reason_;
+  std::string what_;
+};
+
+}  // namespace coppice

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// name: how a process is addressed by something that outlives it. A name is text in the local table, text that is unique
+// over all connected nodes (`global("ledger")`), or a key in any registry that offers the three operations (`via`).
+//
+// `named<S>` is a name that promises to hold a server of class S. It borrows its text like a string_view and is resolved at
+// each use; that the holder really is an S is checked by one comparison when the request reaches it.
+//
+// Invariants:
+//   1. A name_view owns nothing: text, registry and key must outlive it. It is a parameter, not something to keep.
+//   2. An empty text names nobody; "no name" is the default-constructed view and nothing else (GS-13).
+#pragma once
+
+#include <coppice/base/to_text.hpp>
+#include <coppice/process/pid.hpp>
+
+#include <concepts>
+#include <string>
+#include <string_view>
+
+namespace coppice {
+
+/// What a registry offers to name processes by its keys. Spec: PR-75.
+template <class Registry, class Key>
+concept names_processes = requires(Registry& registry, const Key& key, pid who) {
+  { registry.register_name(key, who) } -> std::convertible_to<bool>;
+  registry.unregister_name(key);
+  { registry.whereis(key) } -> std::convertible_to<pid>;
+};
+
+namespace detail {
+
+/// The operations of one registry type with one key type.
+struct via_operations {
+  bool (*register_name)(void* registry, const void* key, pid who);
+  void (*unregister_name)(void* registry, const void* key);
+  pid (*whereis)(void* registry, const void* key);
+  void (*print)(text_sink& out, const void* key);
+};
+
+template <class Registry, class Key>
+inline constexpr via_operations via_constant{
+    .register_name = [](void* r, const void* k, pid who) -> bool {
+      return static_cast<Registry*>(r)->register_name(*static_cast<const Key*>(k), who);
+    },
+    .unregister_name = [](void* r, const void* k) { static_cast<Registry*>(r)->unregister_name(*static_cast<const Key*>(k)); },
+    .whereis = [](void* r, const void* k) -> pid { return static_cast<Registry*>(r)->whereis(*static_cast<const Key*>(k)); },
+    .print = [](text_sink& out, const void* k) { print(out, *static_cast<const Key*>(k)); },
+};
+
+}  // namespace detail
+
+/// Any kind of name, borrowed.
+/// Thread: any.   Cost: a few words; nothing is looked up before it is used.   Spec: PR-74, GS-10.
+class name_view {
+ public:
+  enum class kind : unsigned char { none, local, global, via };
+
+  constexpr name_view() noexcept = default;
+  constexpr name_view(const char* text) noexcept : text_(text), kind_(kind::local) {}
+  constexpr name_view(std::string_view text) noexcept : text_(text), kind_(kind::local) {}
+  name_view(const std::string& text) noexcept : text_(text), kind_(kind::local) {}
+
+  constexpr kind form() const noexcept { return kind_; }
+  constexpr explicit operator bool() const noexcept { return kind_ != kind::none; }
+  constexpr std::string_view text() const noexcept { return text_; }
+
+  /// For the library: the parts of a `via`.
+  const detail::via_operations* operations() const noexcept { return operations_; }
+  void* registry() const noexcept { return registry_; }
+  const void* key() const noexcept { return key_; }
+
+ private:
+  friend constexpr name_view global(std::string_view text) noexcept;
+  template <class Registry, class Key>
+    requires names_processes<Registry, Key>
+  friend name_view via(Registry& registry, const Key& key) noexcept;
+
+  std::string_view text_{};
+  const detail::via_operations* operations_ = nullptr;
+  void* registry_ = nullptr;
+  const void* key_ = nullptr;
+  kind kind_ = kind::none;
+};
+
+/// A name that is unique over all connected nodes.   Spec: PR-76.
+constexpr name_view global(std::string_view text) noexcept {
+  name_view n(text);
+  n.kind_ = name_view::kind::global;
+  return n;
+}
+
+/// A name that `registry` knows by `key`. Both are borrowed.   Spec: PR-75.
+template <class Registry, class Key>
+  requires names_processes<Registry, Key>
+name_view via(Registry& registry, const Key& key) noexcept {
+  name_view n;
+  n.operations_ = &detail::via_constant<Registry, Key>;
+  n.registry_ = &registry;
+  n.key_ = &key;
+  n.kind_ = name_view::kind::via;
+  return n;
+}
+
+/// `"ch3"`, `global "ledger"`, `via "ann"`.
+std::string to_text(const name_view& name);
+
+/// The server of class `Server` that holds a name at the moment it is asked something. Borrows the name.
+/// Thread: any.   Cost: one look-up at each use.   Spec: PR-74, GS-33.
+template <class Server>
+class named {
+ public:
+  using server_type = Server;
+  constexpr named(const char* text) noexcept : name_(text) {}
+  constexpr named(std::string_view text) noexcept : name_(text) {}
+  named(const std::string& text) noexcept : name_(text) {}
+  constexpr named(name_view name) noexcept : name_(name) {}
+
+  constexpr const name_view& name() const noexcept { return name_; }
+  constexpr operator name_view() const noexcept { return name_; }
+
+ private:
+  name_view name_;
+};
+
+namespace detail {
+
+/// Who holds `name` now; no process if nobody does, or if the registry behind it fails (GS-80).
+pid resolve(const name_view& name) noexcept;
+/// Gives `name` to `who`. Returns: the holder, which is another process where the name is taken.
+pid claim_name(const name_view& name, pid who);
+/// Takes `name` from whoever holds it; nothing happens where nobody does.
+void free_name(const name_view& name) noexcept;
+
+}  // namespace detail
+
+/// Names beyond the local table: the cluster puts its own global names here (the hook of this room). Null entries: names
+/// given by `global` live in the local table under a prefix, which is all that one node needs (PR-76).
+struct name_resolver {
+  pid (*whereis)(std::string_view name) = nullptr;
+  pid (*claim)(std::string_view name, pid who) = nullptr;
+  void (*release)(std::string_view name) = nullptr;
+};
+/// Installs `resolver` for the whole program; null brings the default back. It must outlive its use.
+const name_resolver* set_name_resolver(const name_resolver* resolver) noexcept;
+
+}  // namespace coppice

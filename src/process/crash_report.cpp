@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "process/crash_report.hpp"
+
+#include <coppice/base/log_sink.hpp>
+
+#include "process/signal.hpp"
+#include "process/system.hpp"
+
+namespace coppice::internal {
+
+namespace {
+
+constexpr std::size_t shown_messages = 3;
+
+std::string list(const std::vector<pid>& pids) {
+  std::string out;
+  for (const pid p : pids) out += (out.empty() ? "" : " ") + to_text(p);
+  return out;
+}
+
+std::string first_messages(const slot& s) {
+  std::string out;
+  const node* newest = s.fifo;
+  if (newest == nullptr) return out;
+  const node* n = newest->next;
+  for (std::size_t i = 0; i < shown_messages; ++i, n = n->next) {
+    if (n->type != nullptr) {
+      text_sink text({.max_bytes = 120});
+      n->type->print(text, reinterpret_cast<const char*>(n) + n->offset);
+      out += (out.empty() ? "" : ", ") + text.take();
+    }
+    if (n == newest) break;
+  }
+  return out;
+}
+
+}  // namespace
+
+void report_crash(slot& s, const exit_reason& why) noexcept try {
+  drain(s);
+  report r;
+  r.level = log_level::error;
+  r.kind = "crash";
+  const detail::extension* e = s.ext;
+  const std::string name = e != nullptr && !e->names.empty() ? e->names.front().text : std::string(s.cls->name);
+  r.headline = name + " " + to_text(detail::pid_of(s));
+  if (const message_descriptor* doing = s.doing.load(sync::relaxed)) r.headline += "  in " + std::string(doing->name);
+  r.fields.push_back({"why", to_text(why)});
+  if (!why.trace().empty()) r.fields.push_back({"trace", std::string(why.trace())});
+  if (e != nullptr && !e->label.empty()) r.fields.push_back({"label", e->label});
+  if (e != nullptr && !e->ancestors.empty()) r.fields.push_back({"ancestors", list(e->ancestors)});
+  if (e != nullptr && !e->callers.empty()) r.fields.push_back({"callers", list(e->callers)});
+  if (e != nullptr && !e->links.empty()) {
+    std::vector<pid> linked;
+    for (const auto& l : e->links) linked.push_back(l.who);
+    r.fields.push_back({"links", list(linked)});
+  }
+  if (detail::has(s, detail::trapping)) r.fields.push_back({"traps exits", "yes"});
+  const std::uint32_t queued = s.length.load(sync::relaxed);
+  if (queued != 0) r.fields.push_back({"queue", std::to_string(queued) + " messages: " + first_messages(s)});
+  write_report(r);
+} catch (...) {
+  // A report must never make a death worse.
+}
+
+}  // namespace coppice::internal

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// exit: how a process ends. The order that others see (PR-15): its names are free, its timers are gone, then links and
+// monitors fire. Between the two the state is destroyed, so that who hears of a death also sees its destructors' work.
+#include <coppice/base/assert.hpp>
+
+#include "process/crash_report.hpp"
+#include "process/mailbox.hpp"
+#include "process/names.hpp"
+#include "process/process_timer.hpp"
+#include "process/signal.hpp"
+#include "process/system.hpp"
+#include "runtime/planted.hpp"
+
+namespace coppice::internal {
+
+using detail::extension;
+using detail::has;
+
+namespace {
+
+void free_names(slot& s, extension* e) noexcept {
+  if (e == nullptr) return;
+  for (const detail::held_name& name : e->names) release_name(home_of(s), name, detail::pid_of(s));
+  e->names.clear();
+}
+
+void destroy_state(slot& s) noexcept {
+  if (has(s, detail::started)) {
+    void* state = detail::state_of(s);
+    s.cls->destroy(state);
+    if (has(s, detail::boxed)) ::operator delete(state, std::align_val_t{s.cls->state_align});
+  }
+  if (extension* e = s.ext) {
+    delete e->data;
+    e->data = nullptr;
+    for (const auto& d : e->dictionary) d.destroy(d.value);
+    e->dictionary.clear();
+  }
+}
+
+void answer_all(std::vector<detail::open_reply>& open, const exit_reason& why) noexcept {
+  for (const auto& o : open) detail::fail_reply(o.slot, o.serial, why);
+  open.clear();
+}
+
+/// Everything in the mailbox is answered with why we end, and dropped (PR-16, GS-65).
+void discard_mail(slot& s, const exit_reason& why) noexcept {
+  while (node* n = pop(s)) dispose(n, why);
+}
+
+void fire_links(pid self, extension& e, const exit_reason& why) noexcept {
+  for (std::size_t i = 0; i < e.links.size(); ++i) {
+    const pid who = e.links[i].who;
+    bool told = false;                          // linked both ways at once: two entries, one relation
+    for (std::size_t k = 0; k < i && !told; ++k) told = e.links[k].who == who;
+    if (!told) deliver(who, make_node(detail::node_kind::link_exited, detail::exit_payload{self, why}));
+  }
+  e.links.clear();
+}
+
+void fire_monitors(pid self, extension& e, const exit_reason& why) noexcept {
+  for (const auto& w : e.watchers)
+    deliver(w.who, make_node(detail::node_kind::monitor_fired, detail::fired_payload{w.ref, self, why}));
+  e.watchers.clear();
+  for (const auto& w : e.watches)               // whom we watched need not keep us in mind
+    deliver(w.who, make_node(detail::node_kind::demonitor, detail::demonitor_payload{w.ref}));
+  e.watches.clear();
+}
+
+}  // namespace
+
+void end_process(slot& s, const exit_reason& reason) noexcept {
+  const exit_reason why = reason;               // a copy: it may live in the extension
+  const pid self = detail::pid_of(s);
+  const bool counted = !has(s, detail::thread_proxy);
+  detail::set(s, detail::ending);
+  extension* e = s.ext;
+
+  if (!why.is_quiet()) report_crash(s, why);
+  if (!planted::is(planted::down_before_names_freed)) free_names(s, e);
+  if (s.timed.load(sync::relaxed) != 0) drop_timers(self);
+  if (e != nullptr) answer_all(e->open_replies, why);   // before the state: a dying `from` must not say no_reply
+  drain(s);                                     // what was sent before our end is answered with our reason
+  discard_mail(s, why);
+  destroy_state(s);
+  drain(s);
+  discard_mail(s, why);
+  e = s.ext;                                    // a destructor or a late signal may have made it
+  s.serial.store(0, sync::seq_cst);             // dead: from now on senders get noproc
+  drain(s);                                     // and these get it, too: their serial does not fit any more
+  if (e != nullptr) {
+    s.ext = nullptr;
+    fire_links(self, *e, why);
+    fire_monitors(self, *e, why);
+    if (planted::is(planted::down_before_names_freed)) {
+      s.ext = e;
+      free_names(s, e);
+      s.ext = nullptr;
+    }
+  }
+
+  const std::uint16_t size_class = s.size_class;
+  s.cls = nullptr;
+  s.calling.store(nullptr, sync::relaxed);
+  s.doing.store(nullptr, sync::relaxed);
+  s.bound.store(0, sync::relaxed);
+  s.flags.store(0, sync::relaxed);
+  note_ended(s);
+  if (counted) system_of(s).count(-1);
+  leave(s);                                     // the word is 0; who still comes finds serial 0
+  here().slots.give(&s, size_class);
+  if (e != nullptr) {
+    answer_all(e->exit_waiters, why);           // last of all: the pid is dead and everything of it is free (GS-149)
+    delete e;
+  }
+}
+
+}  // namespace coppice::internal

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <coppice/process/exit_reason.hpp>
+
+#include <coppice/base/detail/sync.hpp>
+
+#include <cxxabi.h>
+#include <cstdlib>
+#include <typeinfo>
+
+namespace coppice {
+
+namespace detail {
+
+namespace sync = coppice::detail::sync;
+
+/// The words of a reason. Immutable once made; counted, because a death is told to many.
+struct reason_detail {
+  sync::atomic<std::uint32_t> holders{1};
+  std::string text;
+  std::string type;
+  std::string trace;
+};
+
+}  // namespace detail
+
+namespace {
+
+detail::reason_detail* words(std::string_view text, std::string_view type = {}, std::string_view trace = {}) {
+  auto* d = new detail::reason_detail;
+  d->text = text;
+  d->type = type;
+  d->trace = trace;
+  return d;
+}
+
+std::string readable(const char* mangled) {
+  int status = 0;
+  char* name = abi::__cxa_demangle(mangled, nullptr, nullptr, &status);
+  std::string out = status == 0 && name != nullptr ? name : mangled;
+  std::free(name);
+  for (const std::string_view ugly : {"std::__cxx11::", "std::__1::"})
+    for (std::size_t at; (at = out.find(ugly)) != std::string::npos;) out.replace(at, ugly.size(), "std::");
+  return out;
+}
+
+}  // namespace
+
+exit_reason::exit_reason(std::string_view text) : detail_(words(text)), code_(custom) {}
+
+exit_reason exit_reason::with_text(code c, std::string_view text) {
+  exit_reason r(c);
+  if (!text.empty()) r.detail_ = words(text);
+  return r;
+}
+
+exit_reason exit_reason::shutdown_because(std::string_view payload) { return with_text(shutdown, payload); }
+
+exit_reason exit_reason::from_exception(std::string_view type, std::string_view what, std::string_view trace) {
+  exit_reason r(error);
+  r.detail_ = words(what, type, trace);
+  return r;
+}
+
+exit_reason exit_reason::from_current_exception() noexcept {
+  try {
+    try {
+      throw;
+    } catch (const exit_error& e) {
+      // A failed call that nobody caught: the reason is that failure's, said in its words.
+      return from_exception("coppice::exit_error", e.what());
+    } catch (const std::exception& e) {
+      return from_exception(readable(typeid(e).name()), e.what());
+    } catch (const char* text) {
+      return from_exception("const char*", text != nullptr ? text : "(null)");
+    } catch (const std::string& text) {
+      return from_exception("std::string", text);
+    } catch (...) {
+      const std::type_info* type = abi::__cxa_current_exception_type();
+      return from_exception(type != nullptr ? readable(type->name()) : "unknown", "");
+    }
+  } catch (...) {
+    return exit_reason(error);                // no memory for words
+  }
+}
+
+exit_reason exit_reason::fault(int signal, std::uintptr_t address) {
+  const auto hex = [](std::uintptr_t v) {
+    std::string s;
+    do { s.insert(s.begin(), "0123456789abcdef"[v & 15]); } while ((v >>= 4) != 0);
+    return "0x" + s;
+  };
+  return with_text(code_fault, "signal " + std::to_string(signal) + " at " + hex(address));
+}
+
+std::string_view exit_reason::text() const noexcept { return detail_ != nullptr ? detail_->text : std::string_view(); }
+std::string_view exit_reason::type() const noexcept { return detail_ != nullptr ? detail_->type : std::string_view(); }
+std::string_view exit_reason::trace() const noexcept { return detail_ != nullptr ? detail_->trace : std::string_view(); }
+
+bool operator==(const exit_reason& a, const exit_reason& b) noexcept {
+  return a.code_ == b.code_ && (a.detail_ == b.detail_ || (a.text() == b.text() && a.type() == b.type()));
+}
+
+void exit_reason::retain() const noexcept {
+  if (detail_ != nullptr) detail_->holders.fetch_add(1, detail::sync::relaxed);
+}
+void exit_reason::release() noexcept {
+  if (detail_ != nullptr && detail_->holders.fetch_sub(1, detail::sync::acq_rel) == 1) delete detail_;
+  detail_ = nullptr;
+}
+
+std::string_view to_text(exit_reason::code c) noexcept {
+  switch (c) {
+    case exit_reason::normal: return "normal";
+    case exit_reason::shutdown: return "shutdown";
+    case exit_reason::kill: return "kill";
+    case exit_reason::killed: return "killed";
+    case exit_reason::noproc: return "noproc";
+    case exit_reason::noconnection: return "noconnection";
+    case exit_reason::timeout: return "timeout";
+    case exit_reason::calling_self: return "calling_self";
+    case exit_reason::no_reply: return "no_reply";
+    case exit_reason::system_limit: return "system_limit";
+    case exit_reason::error: return "error";
+    case exit_reason::custom: return "custom";
+    case exit_reason::bad_return_value: return "bad_return_value";
+    case exit_reason::blocking_in_leaf: return "blocking_in_leaf";
+    case exit_reason::code_fault: return "code_fault";
+    case exit_reason::cell_died: return "cell_died";
+    case exit_reason::cell_corrupt: return "cell_corrupt";
+    case exit_reason::cell_overrun: return "cell_overrun";
+  }
+  return "?";
+}
+
+std::string to_text(const exit_reason& reason) {
+  const std::string text(reason.text());
+  switch (reason.what()) {
+    case exit_reason::custom: return text.empty() ? "custom" : text;
+    case exit_reason::error: {
+      const std::string type(reason.type());
+      if (type.empty()) return text.empty() ? "error" : text;
+      return text.empty() ? type : type + ": " + text;
+    }
+    default: return text.empty() ? std::string(to_text(reason.what())) : std::string(to_text(reason.what())) + ": " + text;
+  }
+}
+
+exit_error::exit_error(exit_reason reason, std::string_view what)
+    : reason_(std::move(reason)), what_(what.empty() ? to_text(reason_) : std::string(what)) {}
+
+}  // namespace coppice

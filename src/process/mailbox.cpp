@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// mailbox: nodes, the word, sending. The protocol is in slot.hpp, the reasons in docs/internals/mailbox.md.
+#include "process/mailbox.hpp"
+
+#include <coppice/base/assert.hpp>
+
+#include "process/remote.hpp"
+#include "process/signal.hpp"
+#include "process/system.hpp"
+#include "runtime/planted.hpp"
+
+namespace coppice::detail {
+
+void* payload_of(node& n) noexcept { return reinterpret_cast<char*>(&n) + n.offset; }
+
+node* new_node(const message_descriptor& type) {
+  node* n = internal::allocate_node(type.size, type.align);
+  n->type = &type;
+  return n;
+}
+
+void free_node(node* n) noexcept {
+  const std::uint8_t block = n->block;
+  internal::here().blocks.free(n, block == internal::heap_block ? internal::block_depot::largest + 1
+                                                                : internal::block_depot::class_bytes(block));
+}
+
+sent send_core(pid to, node* n) noexcept { return internal::deliver_bounded(to, n); }
+
+}  // namespace coppice::detail
+
+namespace coppice::internal {
+
+namespace {
+
+constexpr int deepest_nesting = 8;           // signals acted on inside one another before they are queued instead
+
+}  // namespace
+
+// --- nodes -----------------------------------------------------------------------------------------------------------
+
+node* allocate_node_behind(std::size_t header, std::size_t payload, std::size_t alignment) {
+  const std::size_t offset = (sizeof(node) + header + alignment - 1) & ~(alignment - 1);
+  const std::size_t bytes = offset + payload;
+  node* n = ::new (here().blocks.allocate(bytes)) node;
+  n->block = bytes > block_depot::largest ? heap_block : static_cast<std::uint8_t>(block_depot::class_of(bytes));
+  n->offset = static_cast<std::uint16_t>(offset);
+  return n;
+}
+
+node* allocate_node(std::size_t payload, std::size_t alignment) { return allocate_node_behind(0, payload, alignment); }
+
+// --- the word --------------------------------------------------------------------------------------------------------
+
+pushed push(slot& s, node* n) noexcept {
+  std::uintptr_t word = s.word.load(sync::relaxed);
+  for (;;) {
+    n->next = word > 1 ? reinterpret_cast<node*>(word) : nullptr;
+    // seq_cst: the push comes before the look at the wait word (after_push), and pairs with commit_wait's second look.
+    if (s.word.cas_weak(word, reinterpret_cast<std::uintptr_t>(n), sync::seq_cst))
+      return word == 0 ? pushed::claimed : pushed::owned;
+  }
+}
+
+void append(slot& s, node* n) noexcept {
+  if (node* newest = s.fifo) {
+    n->next = newest->next;
+    newest->next = n;
+  } else {
+    n->next = n;
+  }
+  s.fifo = n;
+  s.length.store(s.length.load(sync::relaxed) + 1, sync::relaxed);
+}
+
+void prepend(slot& s, node* n) noexcept {
+  if (node* newest = s.fifo) {
+    n->next = newest->next;
+    newest->next = n;
+  } else {
+    n->next = n;
+    s.fifo = n;
+  }
+  s.length.store(s.length.load(sync::relaxed) + 1, sync::relaxed);
+}
+
+void unlink_from_fifo(slot& s, node* before, node* n) noexcept {
+  if (before == n)
+    s.fifo = nullptr;
+  else {
+    before->next = n->next;
+    if (s.fifo.get() == n) s.fifo = before;
+  }
+  n->next = nullptr;
+  s.length.store(s.length.load(sync::relaxed) - 1, sync::relaxed);
+  if (n->counted) {
+    n->counted = false;
+    s.counted.fetch_sub(1, sync::relaxed);
+  }
+}
+
+node* pop(slot& s) noexcept {
+  node* newest = s.fifo;
+  if (newest == nullptr) return nullptr;
+  node* oldest = newest->next;
+  unlink_from_fifo(s, newest, oldest);
+  return oldest;
+}
+
+void drain(slot& s) {
+  while (has_mail(s)) {
+    auto* chain = reinterpret_cast<node*>(s.word.exchange(1, sync::acquire));  // pairs with push: the payloads are seen
+    node* oldest = nullptr;
+    if (planted::is(planted::chain_not_reversed)) {
+      oldest = chain;
+    } else {
+      while (chain != nullptr) {
+        node* older = chain->next;
+        chain->next = oldest;
+        oldest = chain;
+        chain = older;
+      }
+    }
+    while (oldest != nullptr) {
+      node* n = oldest;
+      oldest = n->next;
+      if (n->serial != s.serial.load(sync::relaxed) && !planted::is(planted::serial_unchecked_on_node)) {
+        if (n->counted) s.counted.fetch_sub(1, sync::relaxed);
+        n->counted = false;
+        dispose(n, exit_reason::noproc);
+      } else if (is_signal(n->kind)) {
+        act(s, n);
+      } else {
+        append(s, n);
+      }
+    }
+  }
+}
+
+bool release_if_empty(slot& s) noexcept {
+  if (s.fifo.get() != nullptr) return false;
+  COPPICE_ASSERT(s.fiber.get() == nullptr, "a process is released with a suspended fiber");
+  std::uintptr_t empty = 1;
+  if (planted::is(planted::release_by_store)) {
+    s.word.store(0, sync::release);
+    return true;
+  }
+  return s.word.cas(empty, 0, sync::release);   // pairs with claim
+}
+
+void leave(slot& s) noexcept {
+  for (;;) {
+    if (release_if_empty(s)) return;
+    if (s.fifo.get() != nullptr || has_mail(s)) break;
+  }
+  if (s.serial.load(sync::relaxed) == 0) {      // nobody lives here: what came is for a former tenant
+    drain(s);
+    leave(s);
+    return;
+  }
+  schedule(s);
+}
+
+// --- sending ---------------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// After a push to an owned process: wakes it if it waits for this kind of thing.
+void after_push(slot& s, bool signal) noexcept {
+  std::uint64_t w = s.wait.load(sync::seq_cst);     // after the push; pairs with commit_wait
+  const wait_state how = state_of_wait(w);
+  if (how != wait_state::any && !(how == wait_state::signals && signal)) return;
+  if (s.wait.cas(w, wait_word(wait_number(w), wait_state::done), sync::seq_cst)) schedule(s);
+}
+
+/// An idle process got a signal and is ours: act on it here unless that goes too deep.
+void act_for(slot& s) noexcept {
+  thread_block& block = here();
+  if (block.nested >= deepest_nesting) {
+    schedule(s);
+    return;
+  }
+  ++block.nested;
+  slot* outer = block.process;
+  drain(s);
+  if (has(s, detail::doomed)) {
+    const auto run = run_on_fiber(s, [](void* raw) {
+      slot& self = *static_cast<slot*>(raw);
+      end_process(self, detail::ext_of(self).pending);
+    }, &s);
+    COPPICE_ASSERT(run.ended, "a process that ends must not wait");
+    (void)run;
+  } else {
+    leave(s);
+  }
+  block.process = outer;
+  --block.nested;
+}
+
+bool deliver_to_slot(slot& s, std::uint64_t serial, node* n) noexcept {
+  n->serial = serial;
+  const bool signal = is_signal(n->kind);
+  if (push(s, n) == pushed::owned) {
+    after_push(s, signal);
+    return true;
+  }
+  if (s.serial.load(sync::relaxed) != serial) {     // a free slot, or the next tenant's: ours for this moment
+    drain(s);
+    leave(s);
+    return false;
+  }
+  if (signal && !has(s, detail::thread_proxy))
+    act_for(s);
+  else
+    schedule(s);
+  return true;
+}
+
+}  // namespace
+
+bool deliver(pid to, node* n) noexcept {
+  if (!to.is_local()) return deliver_remote(to, n);
+  if (!to || to.where()->serial.load(sync::relaxed) != to.serial()) {
+    dispose(n, exit_reason::noproc);
+    return false;
+  }
+  return deliver_to_slot(*to.where(), to.serial(), n);
+}
+
+detail::sent deliver_bounded(pid to, node* n) noexcept {
+  if (to && to.is_local()) {
+    slot& s = *to.where();
+    const std::uint32_t bound = s.bound.load(sync::relaxed);
+    if (bound != 0) {
+      // Each increment is undone by exactly one decrement (here, or when the node leaves the mailbox, for whatever reason),
+      // so the counter needs no reset between two tenants of the slot.
+      if (s.counted.fetch_add(1, sync::relaxed) >= bound) {
+        s.counted.fetch_sub(1, sync::relaxed);
+        dispose(n, exit_reason::system_limit);
+        return detail::sent::full;
+      }
+      if (s.serial.load(sync::relaxed) != to.serial()) {
+        s.counted.fetch_sub(1, sync::relaxed);
+        dispose(n, exit_reason::noproc);
+        return detail::sent::no_process;
+      }
+      n->counted = true;
+    }
+  }
+  return deliver(to, n) ? detail::sent::yes : detail::sent::no_process;
+}
+
+}  // namespace coppice::internal

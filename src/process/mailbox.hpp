@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// mailbox: claiming, sending to, draining and releasing a process; and its wait word. The protocol is in slot.hpp.
+#pragma once
+
+#include "process/slot.hpp"
+
+namespace coppice::internal {
+
+namespace sync = detail::sync;
+using detail::node;
+using detail::node_kind;
+using detail::slot;
+
+// --- nodes -----------------------------------------------------------------------------------------------------------
+
+inline constexpr std::uint8_t heap_block = 255;  // node::block of a node too large for the pools
+node* allocate_node(std::size_t payload, std::size_t alignment);
+/// The same with `header` bytes between the node and its payload.
+node* allocate_node_behind(std::size_t header, std::size_t payload, std::size_t alignment);
+/// A node of a signal or system message with a payload of type P.
+template <class P>
+node* make_node(node_kind kind, P payload) {
+  node* n = allocate_node(sizeof(P), alignof(P));
+  n->kind = kind;
+  ::new (detail::payload_of(*n)) P(static_cast<P&&>(payload));
+  return n;
+}
+template <class P>
+P& payload(node& n) noexcept { return *static_cast<P*>(detail::payload_of(n)); }
+// --- the word --------------------------------------------------------------------------------------------------------
+
+/// 0 -> 1. True: the caller owns the slot now (and must check the serial before it touches anything else).
+inline bool claim(slot& s) noexcept {
+  std::uintptr_t idle = 0;
+  return s.word.cas(idle, 1, sync::acquire);     // pairs with release_if_empty: the former owner's writes are seen
+}
+enum class pushed : std::uint8_t { owned, claimed };
+/// Adds `n`. claimed: the slot was idle and is the caller's now, with `n` in its inbox.
+pushed push(slot& s, node* n) noexcept;
+/// Moves the inbox into the fifo; acts on signals at once. Owner only. May set `doomed`.
+void drain(slot& s);
+/// True while something waits in the inbox.
+inline bool has_mail(const slot& s) noexcept { return s.word.load(sync::acquire) > 1; }
+node* pop(slot& s) noexcept;
+void append(slot& s, node* n) noexcept;
+/// Puts `n` before everything else in the fifo.
+void prepend(slot& s, node* n) noexcept;
+/// Takes `n`, whose predecessor in the ring is `before`, out of the fifo.
+void unlink_from_fifo(slot& s, node* before, node* n) noexcept;
+/// 1 -> 0. False: something arrived, or waits in the fifo; the slot is still the caller's.
+bool release_if_empty(slot& s) noexcept;
+
+// --- sending ---------------------------------------------------------------------------------------------------------
+
+/// Sends `n` to `to`; whoever turns the word from 0 acts or schedules. Takes the node in any case.
+/// Returns: false if the process is known to be dead (the node was disposed of with noproc).
+bool deliver(pid to, node* n) noexcept;
+/// The same for ordinary messages, which a bounded mailbox may refuse. Takes the node in any case.
+detail::sent deliver_bounded(pid to, node* n) noexcept;
+
+// --- waiting ---------------------------------------------------------------------------------------------------------
+
+enum class wait_state : std::uint64_t { done = 0, armed = 1, signals = 2, any = 3 };
+inline std::uint64_t wait_number(std::uint64_t word) noexcept { return word >> 3; }
+inline wait_state state_of_wait(std::uint64_t word) noexcept { return static_cast<wait_state>(word & 7); }
+inline std::uint64_t wait_word(std::uint64_t number, wait_state s) noexcept {
+  return number << 3 | static_cast<std::uint64_t>(s);
+}
+
+/// A new wait of the running process or thread. Owner only.
+std::uint64_t begin_wait(slot& s) noexcept;
+/// Ends the wait `number` of `s` if it is still on. Any thread.
+void wake(slot& s, std::uint64_t number) noexcept;
+/// The context that was left commits the wait for the fiber. False: the wait is over already; resume the fiber.
+bool commit_wait(slot& s, internal::fiber& f) noexcept;
+
+/// Leaves the stack until `ready(context)`, which is asked again after each wake(s, number), signal and (any) message.
+/// Acts on signals meanwhile. `timeout`: ns, sync::never for none; 0 and less: only what is there already.
+/// Returns: false if the time passed first.
+/// Throws:  detail::unwind when the process has to end; exit_error where waiting is not allowed (leaf, ending).
+bool wait_until(slot& s, std::uint64_t number, wait_state how, std::int64_t timeout, bool (*ready)(void*), void* context);
+/// thread_block::leaving when a fiber only wants to go to the tail of the queue.
+inline constexpr std::uint64_t yield_request = ~std::uint64_t{0};
+/// Gives the worker to others when the running process has used up its budget. At most one look at a counter else.
+void yield_if_spent();
+
+// --- running ---------------------------------------------------------------------------------------------------------
+
+/// Runs an owned process: resumes its fiber or handles what is queued, then releases or queues it again.
+void run_owned(slot& s) noexcept;
+/// An owner that leaves: releases the process, or queues it if something has arrived.
+void leave(slot& s) noexcept;
+/// Runs `job(argument)` for the owned process `s` on a pooled fiber, on this thread.
+/// Returns: how it left; `fiber_of_run` is it. When done the fiber is back in the pool and `ended` tells of the process.
+struct direct_run { fiber_outcome outcome; fiber* on; bool ended; };
+direct_run run_on_fiber(slot& s, fiber_job job, void* argument) noexcept;
+/// After run_on_fiber said blocked (and what the fiber refers to on this stack was detached): commits, or goes on with it.
+void commit_or_resume(slot& s, fiber* f) noexcept;
+/// The scheduler's hook.
+void run_scheduled(runnable* r) noexcept;
+/// Puts an owned process on a run queue (a thread proxy: wakes its thread).
+void schedule(slot& s) noexcept;
+void schedule_last(slot& s) noexcept;
+
+inline constexpr int batch = 256;           // messages of one turn of a worker
+inline constexpr int combined = 16;         // messages a direct caller runs for others before it queues the process
+inline constexpr int reductions = 4000;     // calls before a fiber goes to the tail of the global queue
+
+// --- the end ---------------------------------------------------------------------------------------------------------
+
+/// The process that runs on this fiber has ended: whoever gets the fiber back must not touch its slot.
+void note_ended(slot& s) noexcept;
+/// Marks the process to end with `why`; takes effect at its next wait or between messages. Owner only.
+void doom(slot& s, const exit_reason& why, bool untrappable) noexcept;
+/// Ends an owned process: names, timers, state, links, monitors, mailbox, slot. The slot is not the caller's afterwards.
+void end_process(slot& s, const exit_reason& why) noexcept;
+[[noreturn]] void throw_unwind();
+
+// --- reply slots -----------------------------------------------------------------------------------------------------
+
+detail::reply_slot* take_reply_slot(slot& waiter, std::uint64_t number, void* place, std::uint64_t& serial);
+enum class reply_phase : std::uint8_t { open, done, gone };
+reply_phase phase_of(const detail::reply_slot& r, std::uint64_t serial) noexcept;
+/// The waiter gives up. False: somebody is writing the reply or has written it; wait for `done`.
+bool abandon(detail::reply_slot& r, std::uint64_t serial) noexcept;
+/// The waiter has read the reply.
+void finish(detail::reply_slot& r, std::uint64_t serial) noexcept;
+/// Notes that `self` owes an answer, so that its death gives one.
+void note_open_reply(slot& self, detail::reply_slot* r, std::uint64_t serial);
+
+// --- threads ---------------------------------------------------------------------------------------------------------
+
+/// The hidden slot of a plain thread.
+slot& proxy_of(thread_block& block);
+
+}  // namespace coppice::internal

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// names: the local table, global names on one node, and via registries, behind one door.
+#include "process/names.hpp"
+
+#include <coppice/process/name.hpp>
+
+#include "process/mailbox.hpp"
+#include "process/signal.hpp"
+#include "process/query.hpp"
+
+namespace coppice {
+
+namespace {
+
+namespace sync = detail::sync;
+
+sync::atomic<const name_resolver*> resolver;
+constexpr std::string_view global_prefix("\0global\0", 8);   // cannot clash with a name that a person would choose
+
+std::string prefixed(std::string_view name) { return std::string(global_prefix).append(name); }
+
+pid find_local(internal::system& sys, std::string_view name) noexcept {
+  const internal::name_holder h = sys.names.find(name);
+  return h ? pid::of(static_cast<detail::slot*>(h.slot), h.serial) : pid{};
+}
+
+/// What a process does, as its owner, to have a name. Runs in the process's own turn, or by its maker.
+pid hold(internal::system& sys, detail::slot& s, std::string text, bool global) {
+  const internal::name_holder mine{&s, s.serial.load(sync::relaxed)};
+  detail::extension& e = detail::ext_of(s);
+  e.names.reserve(e.names.size() + 1);
+  const internal::name_holder before = sys.names.insert(global ? prefixed(text) : text, mine);
+  if (before) return pid::of(static_cast<detail::slot*>(before.slot), before.serial);
+  e.names.push_back({std::move(text), global});
+  return detail::pid_of(s);
+}
+
+struct claim_query {
+  internal::system* sys;
+  std::string text;
+  bool global;
+  pid result;
+};
+
+pid hold_elsewhere(internal::system& sys, pid who, std::string_view text, bool global) {
+  claim_query q{&sys, std::string(text), global, {}};
+  internal::ask(who, [](detail::slot* s, void* raw) {
+    auto& c = *static_cast<claim_query*>(raw);
+    if (s != nullptr) c.result = hold(*c.sys, *s, c.text, c.global);
+  }, &q);
+  return q.result;
+}
+
+}  // namespace
+
+const name_resolver* set_name_resolver(const name_resolver* r) noexcept { return resolver.exchange(r, sync::acq_rel); }
+
+namespace detail {
+
+pid resolve(const name_view& name) noexcept {
+  try {
+    switch (name.form()) {
+      case name_view::kind::none: return {};
+      case name_view::kind::local: return find_local(internal::current_system(), name.text());
+      case name_view::kind::global: {
+        const name_resolver* r = resolver.load(sync::acquire);
+        if (r != nullptr && r->whereis != nullptr) return r->whereis(name.text());
+        return find_local(internal::current_system(), prefixed(name.text()));
+      }
+      case name_view::kind::via: return name.operations()->whereis(name.registry(), name.key());
+    }
+  } catch (...) {
+    // A registry that fails knows nobody (GS-80).
+  }
+  return {};
+}
+
+pid claim_name(const name_view& name, pid who) {
+  if (!who.is_local() || !who) return {};
+  slot& s = *who.where();
+  switch (name.form()) {
+    case name_view::kind::none: return who;
+    case name_view::kind::via:
+      return name.operations()->register_name(name.registry(), name.key(), who)
+                 ? who : name.operations()->whereis(name.registry(), name.key());
+    case name_view::kind::global: {
+      const name_resolver* r = resolver.load(sync::acquire);
+      if (r != nullptr && r->claim != nullptr) return r->claim(name.text(), who);
+      [[fallthrough]];
+    }
+    case name_view::kind::local: break;
+  }
+  const bool is_global = name.form() == name_view::kind::global;
+  internal::system& sys = internal::home_of(s);
+  if (&s == current_slot() || internal::is_mine(s)) return hold(sys, s, std::string(name.text()), is_global);
+  return hold_elsewhere(sys, who, name.text(), is_global);
+}
+
+void free_name(const name_view& name) noexcept {
+  try {
+    if (name.form() == name_view::kind::via) return name.operations()->unregister_name(name.registry(), name.key());
+    if (name.form() == name_view::kind::none) return;
+    const bool is_global = name.form() == name_view::kind::global;
+    const name_resolver* r = resolver.load(sync::acquire);
+    if (is_global && r != nullptr && r->release != nullptr) return r->release(name.text());
+    internal::system& sys = internal::current_system();
+    const std::string key = is_global ? prefixed(name.text()) : std::string(name.text());
+    const internal::name_holder h = sys.names.find(key);
+    if (h) sys.names.erase(key, h);
+  } catch (...) {
+  }
+}
+
+}  // namespace detail
+
+namespace internal {
+
+pid give_name(system& sys, slot& s, std::string_view name) { return hold(sys, s, std::string(name), false); }
+
+void release_name(system& sys, const detail::held_name& name, pid holder) noexcept {
+  const name_holder h{holder.where(), holder.serial()};
+  if (name.global)
+    sys.names.erase(prefixed(name.text), h);
+  else
+    sys.names.erase(name.text, h);
+}
+
+}  // namespace internal
+
+std::string to_text(const name_view& name) {
+  switch (name.form()) {
+    case name_view::kind::none: return "(no name)";
+    case name_view::kind::local: return '"' + std::string(name.text()) + '"';
+    case name_view::kind::global: return "global \"" + std::string(name.text()) + '"';
+    case name_view::kind::via: break;
+  }
+  text_sink out;
+  name.operations()->print(out, name.key());
+  return "via " + out.take();
+}
+
+}  // namespace coppice

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// process: the public operations, each a few lines over mailbox and signal. See include/coppice/process/process.hpp.
+#include <coppice/process/process.hpp>
+
+#include "process/mailbox.hpp"
+#include "process/names.hpp"
+#include "process/query.hpp"
+#include "process/signal.hpp"
+#include "process/system.hpp"
+
+#include <algorithm>
+
+namespace coppice {
+
+using detail::slot;
+using internal::deliver;
+using internal::make_node;
+using detail::node_kind;
+namespace sync = detail::sync;
+
+namespace detail {
+
+slot* current_slot() noexcept { return internal::here().process; }
+
+slot& here() {
+  internal::thread_block& block = internal::here();
+  return block.process != nullptr ? *block.process : internal::proxy_of(block);
+}
+
+namespace {
+
+/// The running process, for what a plain thread cannot do.
+slot& process_only(const char* what) {
+  slot* s = current_slot();
+  if (s == nullptr) throw exit_error(exit_reason::noproc, std::string(what) + ": not a process; a plain thread cannot do that");
+  return *s;
+}
+
+}  // namespace
+
+void send_to_name(const name_view& name, node* n) {
+  const pid to = resolve(name);
+  if (to) {
+    send_core(to, n);
+    return;
+  }
+  internal::dispose(n, exit_reason::noproc);
+  throw exit_error(exit_reason::noproc, "send: nobody has the name " + to_text(name));
+}
+
+node* new_alias_node(const message_descriptor& type, const alias_ref& to) {
+  node* n = internal::allocate_node_behind(sizeof(internal::alias_header), type.size, type.align);
+  n->type = &type;
+  n->kind = node_kind::alias_message;
+  internal::alias_of(*n).ref = to.ref.number();
+  return n;
+}
+
+void deliver_to_alias(const alias_ref& to, node* n) { deliver(to.owner, n); }
+
+void* dictionary_get(std::uint64_t key) noexcept {
+  extension* e = here().ext;
+  if (e == nullptr) return nullptr;
+  for (const dictionary_entry& d : e->dictionary)
+    if (d.key == key) return d.value;
+  return nullptr;
+}
+
+void dictionary_put(std::uint64_t key, void* value, void (*destroy)(void*) noexcept) {
+  extension& e = ext_of(here());
+  for (dictionary_entry& d : e.dictionary)
+    if (d.key == key) {
+      d.destroy(d.value);
+      d.value = value;
+      return;
+    }
+  e.dictionary.push_back({key, value, destroy});
+}
+
+}  // namespace detail
+
+reference reference::make() noexcept { return reference(internal::here().serial()); }
+std::string to_text(reference r) { return "#ref<" + std::to_string(r.number()) + ">"; }
+std::string to_text(pid p) {
+  if (!p) return "<none>";
+  return (p.is_local() ? "<0." : "<1.") + std::to_string(p.serial()) + ">";
+}
+
+pid self() { return detail::pid_of(detail::here()); }
+
+void exit(exit_reason reason) {
+  slot& s = detail::process_only("exit");
+  detail::ext_of(s).pending = std::move(reason);
+  detail::set(s, detail::leaving);
+  internal::throw_unwind();
+}
+
+void exit(pid to, exit_reason reason) {
+  slot* me = detail::current_slot();
+  const pid from = me != nullptr ? detail::pid_of(*me) : pid{};
+  // PR-5: who kills and then asks must get no; the mark is seen before the victim has taken the signal in.
+  internal::send_exit(to, from, reason);
+  if (me != nullptr && to == from) internal::drain(*me);
+}
+
+bool alive(pid who) {
+  if (!who) return false;
+  if (!who.is_local()) return true;
+  const slot& s = *who.where();
+  if (s.serial.load(sync::seq_cst) != who.serial()) return false;
+  if (&s == detail::current_slot()) return true;
+  bool answer = false;
+  internal::ask(who, [](slot* target, void* out) {
+    *static_cast<bool*>(out) = target != nullptr && !detail::has(*target, detail::doomed) && !detail::has(*target, detail::ending);
+  }, &answer);
+  return answer;
+}
+
+void link(pid to) {
+  slot& s = detail::process_only("link");
+  const pid me = detail::pid_of(s);
+  if (to == me) return;                                                   // PR-34
+  detail::extension& e = detail::ext_of(s);
+  if (std::any_of(e.links.begin(), e.links.end(), [&](const auto& l) { return l.who == to; })) return;   // PR-30
+  const bool dead = !to || (to.is_local() && to.where()->serial.load(sync::seq_cst) != to.serial());
+  if (dead && !detail::has(s, detail::trapping))
+    throw exit_error(exit_reason::noproc, "link: " + to_text(to) + " is not alive");
+  if (dead) {
+    internal::append_exit_message(s, to, exit_reason::noproc);
+    return;
+  }
+  const std::uint64_t id = internal::here().serial();
+  e.links.push_back({to, id});
+  deliver(to, make_node(node_kind::link, detail::link_payload{me, id, to}));
+}
+
+void unlink(pid to) {
+  slot& s = detail::process_only("unlink");
+  if (s.ext.get() == nullptr) return;
+  internal::drain(s);                                                     // an EXIT on its way counts as arrived
+  const pid me = detail::pid_of(s);
+  auto& links = detail::ext_of(s).links;
+  for (const auto& l : links)
+    if (l.who == to) deliver(to, make_node(node_kind::unlink, detail::link_payload{me, l.id, to}));
+  std::erase_if(links, [&](const auto& l) { return l.who == to; });
+}
+
+namespace {
+
+/// Takes the first message of the fifo for which `wanted` holds. Owner only.
+template <class Wanted>
+bool flush_one(slot& s, Wanted&& wanted) {
+  detail::node* newest = s.fifo;
+  if (newest == nullptr) return false;
+  detail::node* before = newest;
+  detail::node* n = newest->next;
+  for (;;) {
+    if (wanted(*n)) {
+      internal::unlink_from_fifo(s, before, n);
+      internal::dispose(n, exit_reason::normal);
+      return true;
+    }
+    if (n == newest) return false;
+    before = n;
+    n = n->next;
+  }
+}
+
+}  // namespace
+
+bool unlink_and_flush(pid to) {
+  unlink(to);
+  return flush_one(detail::here(), [&](detail::node& n) {
+    return n.kind == node_kind::exited && internal::payload<exit_signal>(n).who == to;
+  });
+}
+
+namespace {
+
+reference watch(slot& s, pid to, std::string name) {
+  const std::uint64_t ref = internal::here().serial();
+  if (to == detail::pid_of(s)) return reference(ref);                     // PR-45
+  detail::ext_of(s).watches.push_back({ref, to, std::move(name)});
+  const pid me = detail::pid_of(s);
+  if (!to)
+    deliver(me, make_node(node_kind::monitor_fired, detail::fired_payload{ref, to, exit_reason::noproc}));
+  else
+    deliver(to, make_node(node_kind::monitor, detail::monitor_payload{me, ref, to}));
+  return reference(ref);
+}
+
+}  // namespace
+
+reference monitor(pid to) { return watch(detail::here(), to, {}); }
+
+reference monitor(const name_view& name) {
+  slot& s = detail::here();
+  return watch(s, detail::resolve(name), name.form() == name_view::kind::via ? to_text(name) : std::string(name.text()));
+}
+
+bool demonitor(reference ref) {
+  slot& s = detail::here();
+  internal::drain(s);                                                     // a DOWN on its way counts as arrived
+  detail::extension* e = s.ext;
+  if (e == nullptr) return false;
+  std::erase_if(e->aliases, [&](const auto& a) { return a.with_monitor && a.ref == ref.number(); });
+  const auto w = std::find_if(e->watches.begin(), e->watches.end(), [&](const auto& x) { return x.ref == ref.number(); });
+  if (w == e->watches.end()) return false;
+  const pid who = w->who;
+  e->watches.erase(w);
+  deliver(who, make_node(node_kind::demonitor, detail::demonitor_payload{ref.number()}));
+  return true;
+}
+
+bool demonitor_and_flush(reference ref) {
+  const bool active = demonitor(ref);
+  flush_one(detail::here(), [&](detail::node& n) {
+    return n.kind == node_kind::down && internal::payload<down>(n).ref == ref;
+  });
+  return active;
+}
+
+alias_ref alias(alias_mode mode) {
+  slot& s = detail::here();
+  const std::uint64_t ref = internal::here().serial();
+  detail::ext_of(s).aliases.push_back({ref, mode == alias_mode::once, false});
+  return {detail::pid_of(s), reference(ref)};
+}
+
+bool unalias(const alias_ref& a) {
+  slot& s = detail::here();
+  internal::drain(s);                                                     // what was sent before and has arrived stays
+  return s.ext.get() != nullptr &&
+         std::erase_if(detail::ext_of(s).aliases, [&](const auto& x) { return x.ref == a.ref.number(); }) != 0;
+}
+
+alias_ref monitor_with_alias(pid to, alias_mode mode) {
+  slot& s = detail::here();
+  const reference ref = monitor(to);
+  detail::ext_of(s).aliases.push_back({ref.number(), mode == alias_mode::once, true});
+  return {detail::pid_of(s), ref};
+}
+
+bool trap_exit(bool on) {
+  slot& s = detail::process_only("trap_exit");
+  const bool before = detail::has(s, detail::trapping);
+  internal::drain(s);                                                     // what arrived before is judged by the old flag
+  on ? detail::set(s, detail::trapping) : detail::clear(s, detail::trapping);
+  return before;
+}
+
+void label(std::string_view text) { detail::ext_of(detail::here()).label = text; }
+
+void register_name(std::string_view name, pid who) {
+  const pid holder = alive(who) ? detail::claim_name(name, who) : pid{};
+  if (holder == who && who) return;
+  if (!holder) throw exit_error(exit_reason::noproc, "register_name: " + to_text(who) + " is not alive");
+  throw exit_error(exit_reason::with_text(exit_reason::custom, "already_registered"),
+                   "register_name: \"" + std::string(name) + "\" is taken by " + to_text(holder));
+}
+
+namespace {
+
+struct forget {
+  std::string_view name;
+  bool done = false;
+};
+
+}  // namespace
+
+void unregister_name(std::string_view name) {
+  forget f{name};
+  const pid holder = detail::resolve(name);
+  if (holder)
+    internal::ask(holder, [](slot* s, void* raw) {
+      auto& wanted = *static_cast<forget*>(raw);
+      if (s == nullptr || s->ext.get() == nullptr) return;
+      auto& names = detail::ext_of(*s).names;
+      const auto n = std::find_if(names.begin(), names.end(), [&](const auto& h) { return !h.global && h.text == wanted.name; });
+      if (n == names.end()) return;
+      internal::release_name(internal::home_of(*s), *n, detail::pid_of(*s));
+      names.erase(n);
+      wanted.done = true;
+    }, &f);
+  if (!f.done) throw exit_error(exit_reason::noproc, "unregister_name: nobody has the name \"" + std::string(name) + '"');
+}
+
+std::optional<pid> whereis(const name_view& name) {
+  const pid p = detail::resolve(name);
+  return p ? std::optional<pid>(p) : std::nullopt;
+}
+
+void sleep_for(duration time) {
+  slot& s = detail::here();
+  const std::uint64_t number = internal::begin_wait(s);
+  internal::wait_until(s, number, internal::wait_state::signals, time == infinity ? sync::never : time.count(),
+                       [](void*) { return false; }, nullptr);
+}
+
+void yield() {
+  internal::here().budget = 0;
+  internal::yield_if_spent();
+  if (slot* s = detail::current_slot()) {
+    internal::drain(*s);
+    if (detail::has(*s, detail::doomed)) internal::throw_unwind();
+  }
+}
+
+bool suspend_process(pid who) {
+  bool found = false;
+  internal::ask(who, [](slot* s, void* raw) {
+    if (s == nullptr || detail::has(*s, detail::ending)) return;
+    *static_cast<bool*>(raw) = true;
+    ++detail::ext_of(*s).suspend_count;
+    detail::set(*s, detail::frozen);
+    detail::set(*s, detail::careful);
+  }, &found);
+  return found;
+}
+
+bool resume_process(pid who) {
+  bool found = false;
+  internal::ask(who, [](slot* s, void* raw) {
+    if (s == nullptr || s->ext.get() == nullptr || detail::ext_of(*s).suspend_count == 0) return;
+    *static_cast<bool*>(raw) = true;
+    if (--detail::ext_of(*s).suspend_count == 0) detail::clear(*s, detail::frozen);
+  }, &found);
+  return found;
+}
+
+void hibernate_process() {
+  slot& s = detail::process_only("hibernate_process");
+  if (detail::extension* e = s.ext) {
+    e->links.shrink_to_fit();
+    e->watches.shrink_to_fit();
+    e->watchers.shrink_to_fit();
+    e->open_replies.shrink_to_fit();
+  }
+  const std::uint64_t number = internal::begin_wait(s);
+  internal::wait_until(s, number, internal::wait_state::any, sync::never, [](void* raw) {
+    return static_cast<slot*>(raw)->fifo.get() != nullptr;
+  }, &s);
+}
+
+}  // namespace coppice

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// run: a process gets a turn. A worker, or whoever calls it directly, enters a pooled fiber for it; the fiber drains the
+// inbox, handles what is queued and returns; one that waits in the middle keeps its fiber until the wait is over.
+//
+// The life of a turn: run_owned -> run_on_fiber / resume -> turn -> behaviour's handle, or the body -> leave.
+#include <coppice/base/assert.hpp>
+
+#include "process/mailbox.hpp"
+#include "process/signal.hpp"
+#include "process/system.hpp"
+#include "runtime/planted.hpp"
+
+namespace coppice::internal {
+
+namespace {
+
+constexpr std::uintptr_t ended_mark = 1;      // fiber::user when the process ended during the run
+
+stack_class class_for(std::uint32_t bytes) noexcept {
+  if (bytes == 0) return stack_class::k64;
+  if (bytes <= stack_bytes(stack_class::k16)) return stack_class::k16;
+  if (bytes <= stack_bytes(stack_class::k64)) return stack_class::k64;
+  if (bytes <= stack_bytes(stack_class::k256)) return stack_class::k256;
+  return stack_class::k1024;
+}
+
+/// What the reports of a body say, and the end of the process.
+void run_body(slot& s) {
+  set(s, detail::began);
+  exit_reason why;
+  try {
+    s.cls->body(detail::state_of(s));
+  } catch (const detail::unwind&) {
+    why = detail::ext_of(s).pending;
+  } catch (...) {
+    why = exit_reason::from_current_exception();
+  }
+  // A body that swallowed its unwinding ends with the reason all the same.
+  if (has(s, detail::doomed) || has(s, detail::leaving)) why = detail::ext_of(s).pending;
+  end_process(s, why);
+}
+
+/// One turn of `s`, on its fiber: up to `budget` messages.
+void turn(slot& s, int budget) noexcept {
+  const std::uint64_t serial = s.serial.load(sync::relaxed);
+  for (int done = 0;; ++done) {
+    drain(s);
+    if (has(s, detail::doomed)) {
+      end_process(s, detail::ext_of(s).pending);
+      return;
+    }
+    if (has(s, detail::frozen) || done == budget) return;
+    if (s.cls->body != nullptr) {
+      run_body(s);
+      return;
+    }
+    node* n = pop(s);
+    if (n == nullptr) return;
+    s.cls->handles->handle(s, n);
+    if (s.serial.load(sync::relaxed) != serial) return;   // it ended; the slot is not ours any more
+  }
+}
+
+void turn_of_worker(void* raw) { turn(*static_cast<slot*>(raw), batch); }
+
+/// A fiber came back: settles who the process belongs to.
+void after_run(slot& s, fiber* f, fiber_outcome outcome) noexcept {
+  if (outcome == fiber_outcome::blocked) {
+    commit_or_resume(s, f);
+    return;
+  }
+  if (outcome == fiber_outcome::abandoned) return;
+  const bool ended = f->user == reinterpret_cast<void*>(ended_mark);
+  f->process = nullptr;
+  here().fibers.give(f);
+  if (!ended) leave(s);
+}
+
+struct place {                                 // who ran here before, to be put back
+  thread_block& block = here();
+  slot* process = block.process;
+  fiber* on = block.on;
+  void enter(slot& s, fiber* f) const noexcept { block.process = &s; block.on = f; }
+  void restore() const noexcept { block.process = process; block.on = on; }
+};
+
+}  // namespace
+
+void note_ended(slot& s) noexcept {
+  fiber* f = here().on;
+  if (f != nullptr && f->process == &s) f->user = reinterpret_cast<void*>(ended_mark);
+}
+
+direct_run run_on_fiber(slot& s, fiber_job job, void* argument) noexcept {
+  const place before;
+  fiber* f = before.block.fibers.take(class_for(s.cls->stack_bytes));
+  COPPICE_ASSERT(f != nullptr, "no memory for a stack");
+  f->process = &s;
+  f->user = nullptr;
+  before.enter(s, f);
+  const fiber_outcome outcome = enter(*f, job, argument);
+  before.restore();
+  bool ended = false;
+  if (outcome == fiber_outcome::done) {
+    ended = f->user == reinterpret_cast<void*>(ended_mark);
+    f->process = nullptr;
+    before.block.fibers.give(f);
+  }
+  return {outcome, f, ended};
+}
+
+void commit_or_resume(slot& s, fiber* f) noexcept {
+  while (!commit_wait(s, *f)) {
+    const place before;
+    before.enter(s, f);
+    const fiber_outcome outcome = resume(*f);
+    before.restore();
+    if (outcome != fiber_outcome::blocked) {
+      after_run(s, f, outcome);
+      return;
+    }
+  }
+}
+
+void run_owned(slot& s) noexcept {
+  fiber* f = s.fiber;
+  if (f == nullptr) {
+    const direct_run run = run_on_fiber(s, &turn_of_worker, &s);
+    if (run.outcome == fiber_outcome::blocked)
+      commit_or_resume(s, run.on);
+    else if (run.outcome == fiber_outcome::done && !run.ended)
+      leave(s);
+    return;
+  }
+  s.fiber = nullptr;                           // before the resume, and before the word can become 0 (invariant 6)
+  const place before;
+  before.enter(s, f);
+  const fiber_outcome outcome = resume(*f);
+  before.restore();
+  after_run(s, f, outcome);
+}
+
+void run_scheduled(runnable* r) noexcept {
+  here().budget = reductions;
+  run_owned(*static_cast<slot*>(r));
+}
+
+void schedule(slot& s) noexcept {
+  if (has(s, detail::thread_proxy)) {
+    sync::futex_wake(&s.wait, 1);              // the address only: its thread may be gone (the slot is not)
+    return;
+  }
+  system_of(s).sched.push(&s);
+}
+
+void schedule_last(slot& s) noexcept { system_of(s).sched.push_last(&s); }
+
+}  // namespace coppice::internal

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// signal: what each kind of signal does to its receiver, and what becomes of one that nobody receives.
+#include "process/signal.hpp"
+
+#include "process/system.hpp"
+
+#include <algorithm>
+
+namespace coppice::internal {
+
+using detail::extension;
+using detail::has;
+using detail::node_kind;
+
+namespace {
+
+bool is_linked(const extension& e, pid who) noexcept {
+  return std::any_of(e.links.begin(), e.links.end(), [&](const auto& l) { return l.who == who; });
+}
+
+/// An exit signal's effect: PR-20..PR-27. `linked`: it came over a link.
+void take_exit(slot& s, const detail::exit_payload& signal, bool linked) {
+  const exit_reason& why = signal.reason;
+  if (!linked && why.is(exit_reason::kill)) {
+    doom(s, exit_reason::killed, true);
+  } else if (has(s, detail::trapping)) {
+    append_exit_message(s, signal.from, why);
+  } else if (why.is(exit_reason::normal)) {
+    if (!linked && signal.from == detail::pid_of(s)) doom(s, why, false);   // PR-23
+  } else {
+    doom(s, why, false);
+  }
+}
+
+void take_link_exit(slot& s, const detail::exit_payload& signal) {
+  extension& e = detail::ext_of(s);
+  if (std::erase_if(e.links, [&](const auto& l) { return l.who == signal.from; }) == 0) return;  // unlinked meanwhile: PR-33
+  take_exit(s, signal, true);
+}
+
+void take_link(slot& s, const detail::link_payload& signal) {
+  extension& e = detail::ext_of(s);
+  for (const auto& l : e.links)
+    if (l.who == signal.from && l.id == signal.id) return;
+  e.links.push_back({signal.from, signal.id});
+}
+
+void take_unlink(slot& s, const detail::link_payload& signal) {
+  if (s.ext.get() == nullptr) return;
+  // Only the link that was meant: one made anew meanwhile has another id and stays.
+  std::erase_if(detail::ext_of(s).links, [&](const auto& l) { return l.who == signal.from && l.id == signal.id; });
+}
+
+void take_fired(slot& s, const detail::fired_payload& signal) {
+  extension& e = detail::ext_of(s);
+  const auto watch = std::find_if(e.watches.begin(), e.watches.end(), [&](const auto& w) { return w.ref == signal.ref; });
+  if (watch == e.watches.end()) return;                                   // demonitored meanwhile: PR-44
+  const detail::watch_entry held = std::move(*watch);
+  *watch = std::move(e.watches.back());
+  e.watches.pop_back();
+  std::erase_if(e.aliases, [&](const auto& a) { return a.with_monitor && a.ref == held.ref; });
+  append_down(s, held, signal.who, signal.reason);
+}
+
+void take_alias_message(slot& s, node* n) {
+  const std::uint64_t ref = alias_of(*n).ref;
+  extension& e = detail::ext_of(s);
+  const auto a = std::find_if(e.aliases.begin(), e.aliases.end(), [&](const auto& x) { return x.ref == ref; });
+  if (a == e.aliases.end()) {                                             // PR-48: vanishes silently
+    dispose(n, exit_reason::noproc);
+    return;
+  }
+  if (a->once) e.aliases.erase(a);
+  n->kind = node_kind::info;
+  append(s, n);
+}
+
+template <class P>
+void drop(node* n) noexcept {
+  payload<P>(*n).~P();
+  detail::free_node(n);
+}
+
+}  // namespace
+
+void append_exit_message(slot& s, pid from, const exit_reason& why) {
+  node* n = make_node(node_kind::exited, exit_signal{from, why});
+  n->type = &descriptor_of<exit_signal>();
+  n->serial = s.serial.load(sync::relaxed);
+  append(s, n);
+}
+
+void append_down(slot& s, const detail::watch_entry& watch, pid who, const exit_reason& why) {
+  node* n = make_node(node_kind::down, coppice::down{reference(watch.ref), who, why, watch.name});
+  n->type = &descriptor_of<coppice::down>();
+  n->serial = s.serial.load(sync::relaxed);
+  append(s, n);
+}
+
+void act(slot& s, node* n) {
+  switch (n->kind) {
+    case node_kind::exit:
+      take_exit(s, payload<detail::exit_payload>(*n), false);
+      return drop<detail::exit_payload>(n);
+    case node_kind::link_exited:
+      take_link_exit(s, payload<detail::exit_payload>(*n));
+      return drop<detail::exit_payload>(n);
+    case node_kind::link:
+      take_link(s, payload<detail::link_payload>(*n));
+      return drop<detail::link_payload>(n);
+    case node_kind::unlink:
+      take_unlink(s, payload<detail::link_payload>(*n));
+      return drop<detail::link_payload>(n);
+    case node_kind::monitor: {
+      auto& m = payload<detail::monitor_payload>(*n);
+      detail::ext_of(s).watchers.push_back({m.ref, m.from});
+      return drop<detail::monitor_payload>(n);
+    }
+    case node_kind::demonitor:
+      if (s.ext.get() != nullptr)
+        std::erase_if(detail::ext_of(s).watchers, [&](const auto& w) { return w.ref == payload<detail::demonitor_payload>(*n).ref; });
+      return drop<detail::demonitor_payload>(n);
+    case node_kind::monitor_fired:
+      take_fired(s, payload<detail::fired_payload>(*n));
+      return drop<detail::fired_payload>(n);
+    case node_kind::alias_message:
+      return take_alias_message(s, n);
+    case node_kind::query: {
+      auto& q = payload<detail::query_payload>(*n);
+      if (detail::claim_reply(q.reply, q.reply_serial) != nullptr) {
+        q.answer(&s, q.context);
+        detail::publish_reply(q.reply, q.reply_serial);
+      }
+      return drop<detail::query_payload>(n);
+    }
+    default:
+      append(s, n);
+  }
+}
+
+void dispose(node* n, const exit_reason& why) noexcept {
+  switch (n->kind) {
+    case node_kind::link: {
+      const auto& l = payload<detail::link_payload>(*n);
+      // Somebody linked to the dead: PR-32.
+      deliver(l.from, make_node(node_kind::link_exited, detail::exit_payload{l.to, why}));
+      return drop<detail::link_payload>(n);
+    }
+    case node_kind::monitor: {
+      const auto& m = payload<detail::monitor_payload>(*n);
+      deliver(m.from, make_node(node_kind::monitor_fired, detail::fired_payload{m.ref, m.to, why}));
+      return drop<detail::monitor_payload>(n);
+    }
+    case node_kind::query: {
+      auto& q = payload<detail::query_payload>(*n);
+      if (detail::claim_reply(q.reply, q.reply_serial) != nullptr) {
+        q.answer(nullptr, q.context);
+        detail::publish_reply(q.reply, q.reply_serial);
+      }
+      return drop<detail::query_payload>(n);
+    }
+    case node_kind::exit:
+    case node_kind::link_exited:
+      return drop<detail::exit_payload>(n);
+    case node_kind::unlink:
+      return drop<detail::link_payload>(n);
+    case node_kind::demonitor:
+      return drop<detail::demonitor_payload>(n);
+    case node_kind::monitor_fired:
+      return drop<detail::fired_payload>(n);
+    case node_kind::call:
+    case node_kind::system: {
+      const detail::call_header& h = header_of(*n);
+      if (h.unanswered != nullptr)
+        h.unanswered(*n, why);
+      else
+        detail::fail_reply(h.reply, h.reply_serial, why);
+      break;
+    }
+    default:
+      break;
+  }
+  if (n->type != nullptr) n->type->destroy(detail::payload_of(*n));
+  detail::free_node(n);
+}
+
+void send_exit(pid to, pid from, const exit_reason& why) noexcept {
+  deliver(to, make_node(node_kind::exit, detail::exit_payload{from, why}));
+}
+
+void doom(slot& s, const exit_reason& why, bool untrappable) noexcept {
+  if (has(s, detail::doomed) && !untrappable) return;    // the first deadly signal decides
+  detail::ext_of(s).pending = why;
+  detail::set(s, detail::doomed);
+  if (untrappable) detail::set(s, detail::untrappable);
+}
+
+}  // namespace coppice::internal

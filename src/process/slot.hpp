@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// slot: one process, as the core sees it. The control block of a pid, its mailbox word, its wait word, and behind it, in
+// the same block of memory, the user's state. Design note: docs/internals/mailbox.md.
+//
+// The mailbox word:
+//     0        idle: nobody owns the process, inbox and fifo are empty, no fiber, in no queue
+//     1        owned, inbox empty
+//     node*    owned, the inbox is a chain, newest first
+//   0 -> 1 by whoever claims it; 1 -> node*, node* -> node* by whoever sends; node* -> 1 by the owner who drains;
+//   1 -> 0 by the owner who releases.
+//
+// The wait word: {wait number : 61, state : 3}. The number is never used twice in a slot, so a late waker finds another.
+//     done     not waiting, or the wait is over
+//     armed    the owner is about to leave its stack; wakers only mark `done`
+//     signals  left; wakes on wake(number) and on signals, not on messages
+//     any      left; wakes on wake(number) and on anything that arrives
+//   armed -> signals|any by the context that was switched to (the commit), and only after `fiber` is set;
+//   armed|signals|any -> done by the one who wins the exchange; a winner of signals|any schedules the process.
+//
+// Invariants (asserted in debug builds, checked at each step by the simulation):
+//   1. word == 0: inbox and fifo are empty, no fiber, in no queue. So a direct call cannot overtake a queued message.
+//   2. One owner while word != 0; only the owner touches fifo, fiber, ext, state and class.
+//   3. A process is queued only by who turned 0 -> 1, by its owner giving up, or by the winner of its wait word.
+//   4. A fiber is resumed only after its context is saved: the commit is made by the context switched to.
+//   5. After a successful commit the committer touches neither the fiber nor the process again.
+//   6. `fiber` is set only while suspended; it is cleared before the resume, and when a commit failed.
+//   7. A slot is type-stable: its block is never anything else, and never given back, while the program lives.
+#pragma once
+
+#include <coppice/base/detail/sync.hpp>
+#include <coppice/process/detail/core.hpp>
+
+#include "runtime/fiber.hpp"
+#include "runtime/scheduler.hpp"
+#include "runtime/timer_wheel.hpp"
+
+#include <string>
+#include <vector>
+
+namespace coppice::detail {
+
+namespace sync = coppice::detail::sync;
+
+// --- nodes -----------------------------------------------------------------------------------------------------------
+
+enum class node_kind : std::uint8_t {
+  // messages: wait in the fifo until the process takes them
+  info, cast, call, system, down, exited, response, tick,
+  // signals: act as soon as the owner drains the inbox
+  exit, link, unlink, monitor, demonitor, monitor_fired, link_exited, alias_message, query, first_signal = exit
+};
+constexpr bool is_signal(node_kind k) noexcept { return k >= node_kind::first_signal; }
+
+using handler = trampoline;
+
+/// A message or signal under way. Sizes 64, 128, 256, 512 from the block cache, larger ones from the heap.
+struct node {
+  node* next = nullptr;                           // the inbox chain, newest first; the fifo, oldest first
+  std::uint64_t serial = 0;                       // the incarnation it is meant for; the consumer compares (PR-1)
+  const message_descriptor* type = nullptr;       // null for signals
+  handler run = nullptr;                          // the trampoline of a typed send; null: looked up by key
+  node_kind kind = node_kind::info;
+  std::uint8_t block = 0;                         // where its memory came from
+  std::uint16_t offset = 0;                       // from the node to its payload
+  bool counted = false;                           // it counts for the bound of the mailbox it is in
+  std::uint8_t extra = 0;                         // belongs to the kind
+};
+static_assert(sizeof(node) == 40);
+
+/// What stands between the node and the payload of a call.
+struct call_header {
+  reply_slot* reply;
+  std::uint64_t reply_serial;
+  std::int64_t deadline;                          // sync::now()'s clock; sync::never
+  pid caller;
+  void (*unanswered)(node& request, const exit_reason& why) noexcept;  // null: `reply` is failed
+};
+
+// --- signals' payloads (behind the node, destroyed by destroy_signal) ------------------------------------------------
+
+struct exit_payload { pid from; exit_reason reason; };                       // exit, link_exited
+struct link_payload { pid from; std::uint64_t id; pid to; };                 // link, unlink
+struct monitor_payload { pid from; std::uint64_t ref; pid to; };             // monitor
+struct demonitor_payload { std::uint64_t ref; };
+struct fired_payload { std::uint64_t ref; pid who; exit_reason reason; };    // monitor_fired
+/// Asks the owner to run `answer(target, context)` between two messages; null target: it is dead. Completes `reply`.
+struct query_payload {
+  void (*answer)(slot* target, void* context);
+  void* context;
+  reply_slot* reply;
+  std::uint64_t reply_serial;
+};
+
+// --- the extension: what most processes never need -------------------------------------------------------------------
+
+struct link_entry { pid who; std::uint64_t id; };
+struct watch_entry { std::uint64_t ref; pid who; std::string name; };  // monitors held: who is watched; name: by name
+struct watcher_entry { std::uint64_t ref; pid who; };                  // monitors on us
+struct alias_entry { std::uint64_t ref; bool once; bool with_monitor; };
+struct open_reply { reply_slot* slot; std::uint64_t serial; };
+/// A behaviour's own extension (a server's timers, sys state, …), made and destroyed by the behaviour.
+struct behaviour_data {
+  virtual ~behaviour_data() = default;
+};
+
+/// A name that this process holds: local, or (operations set) of a registry that gets a copy of its key back.
+struct held_name {
+  std::string text;
+  bool global = false;
+};
+
+struct dictionary_entry {
+  std::uint64_t key;
+  void* value;
+  void (*destroy)(void*) noexcept;
+};
+
+struct extension {
+  std::vector<link_entry> links;
+  std::vector<watch_entry> watches;
+  std::vector<watcher_entry> watchers;
+  std::vector<alias_entry> aliases;
+  std::vector<held_name> names;
+  std::vector<open_reply> open_replies;       // `from`s that outlived their handler; swept when the vector would grow
+  std::vector<open_reply> exit_waiters;       // stop(): answered with the exit reason at the very end
+  std::vector<dictionary_entry> dictionary;
+  std::vector<pid> ancestors;                 // nearest first
+  std::vector<pid> callers;
+  pid parent{};                               // GS-5: whose EXIT ends a trapping server
+  std::string label;
+  exit_reason pending;                        // why we have to end, when flag exiting is set
+  behaviour_data* data = nullptr;
+  std::uint32_t suspend_count = 0;            // PR-90
+};
+
+// --- the slot --------------------------------------------------------------------------------------------------------
+
+enum slot_flag : std::uint32_t {
+  trapping = 1,          // exit signals become messages
+  leaf = 2,              // as its class; copied here so that a call touches one line less
+  careful = 4,           // calls take the general path: suspended, traced, idle timer armed, bounded, stop pending
+  doomed = 8,            // must end: ext->pending tells why; thrown at the next wait
+  untrappable = 16,      // doomed by the kill signal: terminate does not run
+  ending = 32,           // the end sequence runs: its calls fail at once
+  boxed = 64,            // the state is on the heap; its inline place holds the pointer (C1)
+  thread_proxy = 128,    // stands for a plain thread: scheduled by waking the thread
+  started = 256,         // the state is constructed
+  in_leaf = 512,         // a leaf handler runs: a wait is an error
+  frozen = 1024,         // suspended from outside (PR-90): takes signals, handles nothing
+  began = 4096,          // its body runs
+  leaving = 2048,        // called exit(reason) on itself: ext->pending; terminate runs (GS-67)
+};
+
+struct slot : internal::runnable {             // {next}: run-queue link
+  sync::atomic<std::uintptr_t> word;
+  sync::atomic<std::uint64_t> wait;
+  sync::var<node*> fifo;                       // the newest; its next is the oldest: a ring
+  sync::var<internal::fiber*> fiber;
+  sync::atomic<std::uint64_t> serial;          // of the live incarnation; 0: none
+  sync::var<const class_descriptor*> cls;
+  sync::var<extension*> ext;
+  // second line
+  sync::atomic<std::uint32_t> flags;           // written by the owner; `doomed` is also read by alive()
+  sync::atomic<std::uint32_t> length;          // of the fifo; published for whoever asks from outside
+  sync::atomic<std::uint32_t> counted;         // messages under way to a bounded process; never reset: see mailbox.cpp
+  sync::atomic<std::uint32_t> bound;           // of the mailbox; 0: none (GS-X2)
+  sync::atomic<slot*> calling;                 // whom it waits for in a call: the cycle check reads it (GS-X3)
+  sync::atomic<const message_descriptor*> doing;  // what it is handling (GS-X4)
+  sync::atomic<std::int64_t> since;            // when that began, by the worker's last look at the clock
+  std::uint16_t home = 0;                      // its runtime, by number
+  std::uint16_t room = 0;                      // bytes of state that fit behind the control block
+  std::uint16_t size_class = 0;
+  sync::atomic<std::uint8_t> timed;            // timers are addressed to it: whoever starts one says so
+};
+static_assert(sizeof(slot) == 112);
+
+inline bool has(const slot& s, slot_flag f) noexcept { return (s.flags.load(sync::relaxed) & f) != 0; }
+inline void set(slot& s, slot_flag f) noexcept { s.flags.store(s.flags.load(sync::relaxed) | f, sync::release); }
+inline void clear(slot& s, slot_flag f) noexcept { s.flags.store(s.flags.load(sync::relaxed) & ~std::uint32_t{f}, sync::release); }
+
+/// The user's state. Every use goes through here (C1).
+inline void* state_of(slot& s) noexcept {
+  void* place = reinterpret_cast<char*>(&s) + sizeof(slot);
+  return has(s, boxed) ? *static_cast<void**>(place) : place;
+}
+inline pid pid_of(const slot& s) noexcept {
+  return pid::of(const_cast<slot*>(&s), s.serial.load(sync::relaxed));
+}
+/// The extension, made at first use. Owner only.
+extension& ext_of(slot& s);
+
+/// The compiled half of a behaviour.
+struct behaviour {
+  std::string_view name;                                // gen_server, …
+  /// Handles one message on the process's own fiber. Takes the node. Never throws. May end the process.
+  void (*handle)(slot& self, node* message) noexcept;
+  /// Does what the handler of a direct call left to do (frame.then_do). Same rules.
+  void (*finish)(slot& self, handler_frame& frame) noexcept;
+  /// The trampoline for a request that came without one: by key in the class's table. Null: not in its protocol.
+  trampoline (*find)(const class_descriptor& cls, node_kind kind, std::uint64_t key) noexcept;
+  /// The process is about to end by an exit signal: nothing of the user runs. For reports.
+  void (*ended)(slot& self, const exit_reason& why);
+};
+
+// --- reply slots -----------------------------------------------------------------------------------------------------
+
+/// A one-shot place for a reply. Pooled and type-stable. state = {serial : 62, phase : 2}.
+///   free -> open by take; open -> writing by the one claimer (reply, death); writing -> done by the same;
+///   open -> free by the waiter who gives up; done -> free by the waiter who has seen it. Leaving `open` or `done` for
+///   `free` raises the serial.
+struct reply_slot {
+  enum phase : std::uint64_t { free = 0, open = 1, writing = 2, done = 3 };
+  sync::atomic<std::uint64_t> state;
+  void* place = nullptr;                      // where the value goes; the waiter's
+  slot* waiter = nullptr;
+  std::uint64_t wait_number = 0;
+  exit_reason failure;                        // when `failed`
+  bool failed = false;
+  reply_slot* next = nullptr;
+};
+
+}  // namespace coppice::detail

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "process/spawn.hpp"
+
+#include <coppice/base/assert.hpp>
+
+#include "process/names.hpp"
+#include "runtime/pools.hpp"
+
+namespace coppice::detail {
+
+extension& ext_of(slot& s) {
+  if (extension* e = s.ext) return *e;
+  auto* made = new extension;
+  s.ext = made;
+  return *made;
+}
+
+spawned spawn_core(const spawn_request& what) {
+  slot* parent = current_slot();
+  if (what.link && parent == nullptr)
+    throw exit_error(exit_reason::noproc, "spawn_link: not a process; a plain thread has nothing to link to");
+  internal::system& sys = what.in != nullptr ? what.in->impl() : internal::current_system();
+  slot& child = internal::new_process(*what.cls, sys);
+  spawned result{pid_of(child), {}};
+  try {
+    what.make.construct(state_of(child), what.make.context);
+    set(child, started);
+    if (what.trap_exit) set(child, trapping);
+    internal::record_origin(child, parent, false);
+    if (!what.label.empty()) ext_of(child).label = what.label;
+    if (!what.name.empty()) {
+      const pid holder = internal::give_name(sys, child, what.name);
+      if (holder != result.who)
+        throw exit_error(exit_reason(exit_reason::with_text(exit_reason::custom, "already_started")),
+                         "the name \"" + std::string(what.name) + "\" is taken by " + to_text(holder));
+    }
+    if (what.monitor) result.ref = reference(internal::monitor_new(child, here()));
+    if (what.link) internal::link_new(child, *parent);
+  } catch (...) {
+    // Nobody knows the child yet. What was done for it is undone by its end.
+    internal::end_process(child, exit_reason::normal);
+    throw;
+  }
+  internal::schedule(child);
+  return result;
+}
+
+}  // namespace coppice::detail
+
+namespace coppice::internal {
+
+namespace {
+
+void construct_slot(void* block, std::size_t bytes) noexcept {
+  slot* s = ::new (block) slot;
+  s->room = static_cast<std::uint16_t>(bytes - sizeof(slot));
+  s->size_class = static_cast<std::uint16_t>(slot_arena::class_of(bytes));
+}
+void construct_reply(void* block, std::size_t) noexcept { ::new (block) detail::reply_slot; }
+
+/// The pools are made at a thread's first use of the library: they must know by then.
+[[maybe_unused]] const bool told = [] {
+  make_slot = &construct_slot;
+  make_reply = &construct_reply;
+  return true;
+}();
+
+}  // namespace
+
+slot& new_process(const detail::class_descriptor& cls, system& in) {
+  if (in.closing.load(sync::relaxed) != 0) throw exit_error(exit_reason::system_limit, "the runtime is stopping: no process starts");
+  if (in.options.max_processes != 0 && in.alive() >= static_cast<std::int64_t>(in.options.max_processes))
+    throw exit_error(exit_reason::system_limit,
+                     "the runtime has its " + std::to_string(in.options.max_processes) + " processes (max_processes)");
+  thread_block& block = here();
+  const std::size_t wanted = sizeof(slot) + cls.state_size;
+  const bool inside = wanted <= slot_arena::largest && cls.state_align <= 16;
+  const std::uint32_t size_class = slot_arena::class_of(inside ? wanted : sizeof(slot) + sizeof(void*));
+  slot& s = *static_cast<slot*>(block.slots.take(size_class));
+  // Somebody with a stale pid may own it for a moment, to find out that it is stale.
+  while (!claim(s)) sync::relax();
+  s.home = in.number;
+  s.cls = &cls;
+  s.flags.store(((cls.flags & static_cast<std::uint32_t>(detail::class_flag::leaf)) != 0 ? std::uint32_t{detail::leaf} : 0u) |
+                    ((cls.flags & static_cast<std::uint32_t>(detail::class_flag::trap_exit)) != 0 ? std::uint32_t{detail::trapping} : 0u) |
+                    ((cls.flags & static_cast<std::uint32_t>(detail::class_flag::queued)) != 0 ? std::uint32_t{detail::careful} : 0u),
+                sync::relaxed);
+  if (!inside) {
+    *reinterpret_cast<void**>(reinterpret_cast<char*>(&s) + sizeof(slot)) =
+        ::operator new(cls.state_size, std::align_val_t{cls.state_align});
+    detail::set(s, detail::boxed);
+  }
+  s.timed.store(0, sync::relaxed);
+  s.serial.store(block.serial(), sync::release);
+  in.count(1);
+  return s;
+}
+
+void record_origin(slot& child, const slot* parent, bool is_parent) {
+  if (parent == nullptr) return;
+  detail::extension& e = detail::ext_of(child);
+  const pid who = detail::pid_of(*parent);
+  if (is_parent) e.parent = who;
+  e.ancestors.push_back(who);
+  if (const detail::extension* p = parent->ext) {
+    e.ancestors.insert(e.ancestors.end(), p->ancestors.begin(), p->ancestors.end());
+    if (e.ancestors.size() > longest_ancestry) e.ancestors.resize(longest_ancestry);
+  }
+}
+
+void link_new(slot& child, slot& parent) {
+  const std::uint64_t id = here().serial();
+  detail::ext_of(parent).links.push_back({detail::pid_of(child), id});
+  detail::ext_of(child).links.push_back({detail::pid_of(parent), id});
+}
+
+std::uint64_t monitor_new(slot& child, slot& watcher) {
+  const std::uint64_t ref = here().serial();
+  detail::ext_of(watcher).watches.push_back({ref, detail::pid_of(child), {}});
+  detail::ext_of(child).watchers.push_back({ref, detail::pid_of(watcher)});
+  return ref;
+}
+
+}  // namespace coppice::internal

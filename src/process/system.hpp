@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// system: what stands behind a runtime: its scheduler, its names, its counters. Found from a slot by the slot's `home`.
+#pragma once
+
+#include <coppice/process/runtime.hpp>
+
+#include "process/name_table.hpp"
+#include "process/slot.hpp"
+#include "runtime/scheduler.hpp"
+
+namespace coppice::internal {
+
+using detail::slot;
+
+struct system {
+  explicit system(const runtime_options& options);
+  ~system();
+
+  runtime_options options;
+  std::uint16_t number = 0;             // its place in the table of systems; slots carry it
+  scheduler sched;
+  name_table names;
+  // Processes made and ended. One shard for each worker and one for all other threads, so that counting costs nothing;
+  // `alive` is the difference of the sums.
+  struct alignas(64) shard { sync::atomic<std::int64_t> alive; };
+  shard shards[65];
+  sync::atomic<std::uint32_t> closing;  // no process starts any more
+
+  std::int64_t alive() const noexcept;
+  void count(std::int64_t change) noexcept;
+};
+
+inline constexpr unsigned most_systems = 1024;
+extern system* systems[most_systems];
+
+inline system& system_of(const slot& s) noexcept { return *systems[s.home]; }
+/// The system that spawn and its kin use here: the running process's, the thread's, or the default one.
+system& current_system();
+/// The system of a process; of a plain thread's hidden process: the one that thread uses.
+inline system& home_of(const slot& s) { return s.home != 0 ? system_of(s) : current_system(); }
+/// Calls `visit(slot&)` for each slot whose home is `sys` and that looks alive. The slots are not owned meanwhile.
+void for_each_process(system& sys, void (*visit)(void* context, slot& s, std::uint64_t serial), void* context);
+
+}  // namespace coppice::internal

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// wait: how a process, or a plain thread, leaves its stack until something happens. The wait word is in slot.hpp.
+//
+//   arm -> ask `ready` -> leave -> (committed by the context switched to) -> woken -> drain -> ask again
+//
+// The order arm, ask, leave means that a waker who makes `ready` true before the ask is seen by the ask, and one who does
+// so after it finds the word armed or waiting and ends the wait. Nothing is lost, and nothing is locked.
+#include <coppice/base/assert.hpp>
+
+#include "process/mailbox.hpp"
+#include "process/signal.hpp"
+#include "process/system.hpp"
+#include "runtime/planted.hpp"
+
+#include <exception>
+
+namespace coppice::internal {
+
+namespace {
+
+constexpr int spins_of_thread = 300;          // about a microsecond before a plain thread sleeps
+
+/// Ends a wait at its deadline. Shared by the waiter and the wheel: the waiter frees it when it has won the cancel, or
+/// when the wheel has marked it `fired`, which is the wheel's last touch.
+struct wait_timer : timer_node {
+  wait_timer(slot& s, std::uint64_t n) noexcept : timer_node(&expire), waiter(&s), number(n) {}
+  slot* waiter;
+  std::uint64_t number;
+  sync::atomic<std::uint32_t> fired;
+
+  static void expire(timer_node& raw) noexcept {
+    auto& self = static_cast<wait_timer&>(raw);
+    slot* s = self.waiter;
+    const std::uint64_t n = self.number;
+    self.fired.store(1, sync::seq_cst);       // before the wake: whoever it wakes sees why
+    wake(*s, n);
+  }
+};
+
+/// The deadline of one wait, armed when the process really leaves.
+class limit {
+ public:
+  limit(slot& s, std::uint64_t number, std::int64_t timeout) noexcept : slot_(s), number_(number), timeout_(timeout) {}
+  limit(const limit&) = delete;
+  ~limit() {
+    if (timer_ == nullptr) return;
+    if (!timer_wheel::cancel(*timer_))
+      while (timer_->fired.load(sync::acquire) == 0) sync::relax();
+    timer_->~wait_timer();
+    here().blocks.free(timer_, sizeof(wait_timer));
+  }
+  bool passed() const noexcept {
+    if (timeout_ <= 0) return true;
+    if (deadline_ != sync::never) return sync::now() >= deadline_;
+    return timer_ != nullptr && timer_->fired.load(sync::seq_cst) != 0;
+  }
+  /// When a plain thread has to come back; its futex keeps the time.
+  std::int64_t deadline() const noexcept { return deadline_; }
+  void arm() {
+    if (timer_ != nullptr || timeout_ == sync::never) return;
+    if (has(slot_, detail::thread_proxy)) {
+      if (deadline_ == sync::never) deadline_ = sync::now() + timeout_;
+      return;
+    }
+    timer_ = ::new (here().blocks.allocate(sizeof(wait_timer))) wait_timer(slot_, number_);
+    system_of(slot_).sched.start_timer(*timer_, timeout_);
+  }
+
+ private:
+  slot& slot_;
+  std::uint64_t number_;
+  std::int64_t timeout_;
+  std::int64_t deadline_ = sync::never;
+  wait_timer* timer_ = nullptr;
+};
+
+void arm(slot& s, std::uint64_t number) noexcept {
+  s.wait.store(wait_word(number, wait_state::armed), sync::seq_cst);
+}
+void disarm(slot& s, std::uint64_t number) noexcept {
+  s.wait.store(wait_word(number, wait_state::done), sync::release);
+}
+
+void leave_fiber(slot& s, std::uint64_t number, wait_state how) noexcept {
+  thread_block& block = here();
+  fiber* self = block.on;
+  block.leaving = wait_word(number, how);
+  (void)s;
+  suspend(*self);
+}
+
+/// A plain thread commits its own wait: its stack stays where it is.
+void leave_thread(slot& s, std::uint64_t number, wait_state how, std::int64_t deadline) noexcept {
+  std::uint64_t armed = wait_word(number, wait_state::armed);
+  const std::uint64_t waiting = wait_word(number, how);
+  if (!s.wait.cas(armed, waiting, sync::seq_cst)) return;
+  if (has_mail(s)) {
+    std::uint64_t w = waiting;
+    if (s.wait.cas(w, wait_word(number, wait_state::done), sync::seq_cst)) return;
+  }
+  for (int i = 0; i < spins_of_thread; ++i) {
+    if (s.wait.load(sync::acquire) != waiting) return;
+    sync::relax();
+  }
+  while (s.wait.load(sync::seq_cst) == waiting)
+    if (!sync::futex_wait(s.wait, waiting, deadline)) return;
+}
+
+void refuse_wait(slot& s) {
+  if (has(s, detail::leaf)) throw exit_error(exit_reason::blocking_in_leaf, "a leaf handler must not wait");
+  if (has(s, detail::ending)) throw exit_error(exit_reason::noproc, "the process is ending: it cannot wait any more");
+}
+
+}  // namespace
+
+std::uint64_t begin_wait(slot& s) noexcept {
+  const std::uint64_t number = wait_number(s.wait.load(sync::relaxed)) + 1;
+  s.wait.store(wait_word(number, wait_state::armed), sync::seq_cst);
+  return number;
+}
+
+bool commit_wait(slot& s, fiber& f) noexcept {
+  const std::uint64_t waiting = here().leaving;
+  if (waiting == yield_request) {
+    s.fiber = &f;
+    schedule_last(s);                          // from here on it may run elsewhere
+    return true;
+  }
+  const std::uint64_t number = wait_number(waiting);
+  std::uint64_t armed = wait_word(number, wait_state::armed);
+  if (!planted::is(planted::commit_before_context)) s.fiber = &f;
+  if (!s.wait.cas(armed, waiting, sync::seq_cst)) {   // pairs with wake and after_push
+    if (!planted::is(planted::fiber_left_after_commit)) s.fiber = nullptr;
+    return false;
+  }
+  if (planted::is(planted::commit_before_context)) s.fiber = &f;
+  if (planted::is(planted::commit_without_recheck)) return true;
+  // From here on the process may run elsewhere: only the wait word, with its number, may be touched.
+  if (s.word.load(sync::seq_cst) > 1) {
+    std::uint64_t w = waiting;
+    if (s.wait.cas(w, wait_word(number, wait_state::done), sync::seq_cst)) {
+      s.fiber = nullptr;
+      return false;
+    }
+  }
+  return true;
+}
+
+void wake(slot& s, std::uint64_t number) noexcept {
+  std::uint64_t w = s.wait.load(sync::seq_cst);
+  for (;;) {
+    if (wait_number(w) != number && !planted::is(planted::wait_without_serial)) return;
+    const wait_state how = state_of_wait(w);
+    if (how == wait_state::done) return;
+    if (planted::is(planted::wake_without_exchange)) {
+      s.wait.store(wait_word(wait_number(w), wait_state::done), sync::seq_cst);
+    } else if (!s.wait.cas(w, wait_word(wait_number(w), wait_state::done), sync::seq_cst)) {
+      continue;
+    }
+    if (how != wait_state::armed) schedule(s);
+    return;
+  }
+}
+
+bool wait_until(slot& s, std::uint64_t number, wait_state how, std::int64_t timeout, bool (*ready)(void*), void* context) {
+  limit until(s, number, timeout);
+  for (;;) {
+    drain(s);
+    if (has(s, detail::doomed) || has(s, detail::leaving)) {
+      disarm(s, number);
+      throw_unwind();
+    }
+    arm(s, number);
+    if (ready(context)) {
+      disarm(s, number);
+      return true;
+    }
+    if (until.passed()) {
+      disarm(s, number);
+      return ready(context);
+    }
+    refuse_wait(s);
+    until.arm();
+    if (has(s, detail::thread_proxy))
+      leave_thread(s, number, how, until.deadline());
+    else
+      leave_fiber(s, number, how);
+  }
+}
+
+void yield_if_spent() {
+  thread_block& block = here();
+  if (block.on == nullptr || block.process == nullptr || block.budget > 0) return;
+  slot& s = *block.process;
+  if (has(s, detail::leaf)) return;
+  block.budget = reductions;
+  block.leaving = yield_request;
+  suspend(*block.on);
+}
+
+[[noreturn]] void throw_unwind() {
+  // Already unwinding (a destructor waits): a second throw would end the program, so it learns by an ordinary error.
+  if (std::uncaught_exceptions() > 0) throw exit_error(exit_reason::noproc, "the process is ending: it cannot wait any more");
+  throw detail::unwind{};
+}
+
+}  // namespace coppice::internal

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// planted: the faults that the simulation switches on, one at a time, to prove that it would find them. Each is named
+// after what the code then does wrong; `sync::fault(...)` is constexpr false outside the simulation.
+#pragma once
+
+#include <coppice/base/detail/sync.hpp>
+
+namespace coppice::internal::planted {
+
+enum fault : int {
+  park_without_recheck = 1,
+  announce_after_recheck,
+  commit_before_context,      // the wait is published before the fiber is stored
+  fiber_left_after_commit,    // a failed commit leaves the fiber in the slot
+  wake_without_exchange,
+  commit_without_recheck,     // a waiter does not look for signals after its commit
+  wait_without_serial,
+  release_by_store,
+  serial_unchecked_on_claim,
+  serial_unchecked_on_node,
+  chain_not_reversed,
+  reply_claimed_by_store,
+  timeout_by_store,
+  waiter_read_late,
+  down_before_names_freed,
+  unlink_without_id,
+  lifo_by_load_store,
+  timer_fires_cancelled,
+  steal_twice,
+};
+
+inline bool is(fault f) noexcept { return detail::sync::fault(static_cast<int>(f)); }
+
+}  // namespace coppice::internal::planted

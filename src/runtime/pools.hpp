@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// pools: the memory that outlives every runtime: message nodes and process slots. One set for the program, made at first
+// use and never destroyed, so that a stale pid always meets a constructed slot, whichever runtime it came from.
+#pragma once
+
+#include "runtime/fiber.hpp"
+#include "runtime/slab.hpp"
+
+namespace coppice::internal {
+
+struct pools {
+  pools(construct_block make_slot, construct_block make_reply)
+      : slots(make_slot), replies({.block_bytes = 64, .construct = make_reply}) {}
+  block_depot nodes;
+  slot_arena slots;
+  block_pool replies;
+  fiber_pool fibers;
+};
+
+pools& program_pools();
+/// Starts over with new pools; the old ones are left behind. Only for the simulation, between two runs.
+void renew_program_pools();
+/// Construct a slot's control block, and a reply slot, in a fresh block. The process room tells before the first use.
+extern construct_block make_slot;
+extern construct_block make_reply;
+
+}  // namespace coppice::internal

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// scheduler: the worker's loop, the queues, parking. The monitor thread is in stall_monitor.cpp.
+// See scheduler.hpp for the rules, docs/internals/scheduler.md for the reasons.
+#include "runtime/scheduler.hpp"
+
+#include "runtime/fault_handler.hpp"
+#include "runtime/planted.hpp"
+
+#include <coppice/base/assert.hpp>
+
+
+namespace coppice::internal {
+
+namespace {
+
+constexpr unsigned global_every = 61;        // turns between two looks at the global queue and the clock
+constexpr unsigned longest_lifo_streak = 64; // then the queue gets its turn: two processes must not starve the rest
+constexpr std::uint64_t largest_share = 64;  // of the global queue that one worker takes at a time
+constexpr int search_rounds = 200;           // looks at all queues before a worker parks: some microseconds
+
+}  // namespace
+
+scheduler::scheduler(const scheduler_options& options, hook run)
+    : run_(run), base_(options.workers != 0 ? options.workers : sync::cores()), monitored_(options.monitor) {
+  if (base_ > most - 16) base_ = most - 16;
+}
+
+scheduler::~scheduler() {
+  for (unsigned i = 0; i < count_.load(sync::relaxed); ++i) delete workers_[i];
+}
+
+void scheduler::start() {
+  for (unsigned i = 0; i < base_; ++i) add_worker(false);
+  if (monitored_) monitor_thread_ = sync::thread(&enter_monitor, this, "coppice-monitor");
+}
+
+void scheduler::add_worker(bool spare) {
+  const unsigned index = count_.load(sync::relaxed);
+  auto* w = new worker;
+  w->of = this;
+  w->index = index;
+  w->spare = spare;
+  workers_[index] = w;
+  count_.store(index + 1, sync::seq_cst);    // pairs with the loops over workers: the pointer is seen with the count
+  w->thread = sync::thread(&enter_worker, w, "coppice-worker");
+}
+
+bool scheduler::stop(std::int64_t deadline) {
+  stopping_.store(1, sync::seq_cst);
+  // The monitor first: it may be adding a worker just now.
+  monitor_signal_.store(0, sync::seq_cst);
+  sync::futex_wake(&monitor_signal_, 1);
+  monitor_thread_.join();
+  bool all_left = true;
+  for (unsigned i = 0; i < count_.load(sync::relaxed); ++i) {
+    worker& w = *workers_[i];
+    unpark(i);
+    w.signal.store(1, sync::seq_cst);
+    sync::futex_wake(&w.signal, 1);
+    if (idle_.kick != nullptr) idle_.kick(idle_.context);
+    while (w.left.load(sync::acquire) == 0 && sync::now() < deadline) sync::futex_wait(w.left, 0, deadline);
+    if (w.left.load(sync::acquire) != 0)
+      w.thread.join();
+    else
+      w.thread.leave(), all_left = false;
+  }
+  return all_left;
+}
+
+void scheduler::enter_worker(void* raw) {
+  worker& w = *static_cast<worker*>(raw);
+  thread_block& block = here();
+  block.at = &w;
+  block.clock = sync::now();
+  install_thread_alternate_stack();
+  w.of->loop(w);
+  block.at = nullptr;
+  w.left.store(1, sync::seq_cst);
+  sync::futex_wake(&w.left, 1);
+}
+
+// --- the loop --------------------------------------------------------------------------------------------------------
+
+void scheduler::loop(worker& w) {
+  while (stopping_.load(sync::acquire) == 0) {
+    runnable* r = next(w);
+    if (r == nullptr) r = look_around(w);
+    if (r == nullptr) continue;              // it has slept
+    w.busy.store(1, sync::relaxed);
+    run_(r);
+    w.tick.store(w.tick.load(sync::relaxed) + 1, sync::relaxed);
+  }
+}
+
+runnable* scheduler::next(worker& w) noexcept {
+  if (++w.turn % global_every == 0) {
+    const std::int64_t now = sync::now();
+    here().clock = now;
+    fire_timers(w, now);
+    if (idle_.look != nullptr) idle_.look(idle_.context);
+    if (runnable* r = take_global()) return r;
+  }
+  if (w.lifo_streak < longest_lifo_streak) {
+    if (w.lifo.load(sync::relaxed) != nullptr)
+      if (runnable* r = w.lifo.exchange(nullptr, sync::acquire)) {   // pairs with push: what it wrote is seen
+        ++w.lifo_streak;
+        return r;
+      }
+  }
+  w.lifo_streak = 0;
+  if (runnable* r = w.queue.pop()) return r;
+  if (runnable* r = take_global_batch(w)) return r;
+  return w.lifo.exchange(nullptr, sync::acquire);
+}
+
+/// Nothing of its own: timers, the others' queues, then sleep.
+runnable* scheduler::look_around(worker& w) noexcept {
+  w.busy.store(0, sync::relaxed);
+  const std::int64_t now = sync::now();
+  here().clock = now;
+  if (fire_timers(w, now))
+    if (runnable* r = next(w)) return r;
+  if (idle_.look != nullptr) {
+    idle_.look(idle_.context);
+    if (runnable* r = next(w)) return r;
+  }
+  // At most half of the workers search at once; the others would only fight over the same lines.
+  if (2 * searching_.load(sync::relaxed) < count_.load(sync::acquire)) {
+    searching_.fetch_add(1, sync::seq_cst);
+    runnable* found = nullptr;
+    for (int i = 0; i < search_rounds && found == nullptr && stopping_.load(sync::relaxed) == 0; ++i) {
+      found = take_global_batch(w);
+      if (found == nullptr) found = steal(w);
+      if (found == nullptr) sync::relax();
+    }
+    const bool last = searching_.fetch_sub(1, sync::seq_cst) == 1;
+    if (found != nullptr) {
+      // The last searcher leaves: if there is more to do, somebody else must look for it.
+      if (last && work_in_sight()) wake_one();
+      return found;
+    }
+  }
+  park(w);
+  return nullptr;
+}
+
+// --- queues ----------------------------------------------------------------------------------------------------------
+
+void scheduler::push(runnable* r) noexcept {
+  thread_block& block = here();
+  if (!is_worker(block)) {
+    push_last(r);
+    return;
+  }
+  worker& w = *block.at;
+  runnable* before = w.lifo.exchange(r, sync::acq_rel);  // release: a thief of the slot sees the process as we left it
+  if (before == nullptr) return;                         // one thing for itself: wakes nobody
+  push_behind(w, before);
+}
+
+/// Behind what the worker has already; a full queue hands its older half to everybody.
+void scheduler::push_behind(worker& w, runnable* r) noexcept {
+  w.queue.push(r, [this](runnable** items, std::size_t count) {
+    for (std::size_t i = 0; i + 1 < count; ++i) items[i]->next = items[i + 1];
+    items[count - 1]->next = nullptr;
+    give_global(items[0], items[count - 1], count);
+  });
+  wake_if_needed();
+}
+
+void scheduler::push_back(runnable* r) noexcept {
+  thread_block& block = here();
+  if (is_worker(block))
+    push_behind(*block.at, r);
+  else
+    push_last(r);
+}
+
+void scheduler::push_last(runnable* r) noexcept {
+  r->next = nullptr;
+  give_global(r, r, 1);
+  wake_if_needed();
+}
+
+void scheduler::give_global(runnable* first, runnable* last, std::size_t count) noexcept {
+  sync::lock_guard held(global_lock_);
+  if (global_last_ != nullptr)
+    global_last_->next = first;
+  else
+    global_first_ = first;
+  global_last_ = last;
+  global_size_.store(global_size_.load(sync::relaxed) + count, sync::seq_cst);  // pairs with work_in_sight
+}
+
+runnable* scheduler::take_global() noexcept {
+  if (global_size_.load(sync::relaxed) == 0) return nullptr;
+  sync::lock_guard held(global_lock_);
+  runnable* r = global_first_;
+  if (r == nullptr) return nullptr;
+  global_first_ = r->next;
+  if (global_first_ == nullptr) global_last_ = nullptr;
+  global_size_.store(global_size_.load(sync::relaxed) - 1, sync::seq_cst);
+  return r;
+}
+
+/// One to run and, if many wait, this worker's share into its own queue.
+runnable* scheduler::take_global_batch(worker& w) noexcept {
+  if (global_size_.load(sync::relaxed) == 0) return nullptr;
+  sync::lock_guard held(global_lock_);
+  runnable* first = global_first_;
+  if (first == nullptr) return nullptr;
+  std::uint64_t size = global_size_.load(sync::relaxed);
+  runnable* rest = first->next;
+  --size;
+  std::uint64_t share = size / base_;
+  if (share > largest_share) share = largest_share;
+  for (; share > 0 && rest != nullptr && w.queue.size() < local_queue<runnable>::capacity / 2; --share) {
+    runnable* r = rest;
+    rest = r->next;
+    w.queue.push(r, [](runnable**, std::size_t) { COPPICE_ASSERT(false, "there was room"); });
+    --size;
+  }
+  global_first_ = rest;
+  if (rest == nullptr) global_last_ = nullptr;
+  global_size_.store(size, sync::seq_cst);
+  return first;
+}
+
+runnable* scheduler::steal(worker& w) noexcept {
+  const unsigned n = count_.load(sync::acquire);
+  const unsigned start = here().dice() % n;
+  for (unsigned i = 0; i < n; ++i) {
+    worker& victim = *workers_[(start + i) % n];
+    if (&victim == &w) continue;
+    if (runnable* r = w.queue.steal_half_from(victim.queue)) {
+      steals_.fetch_add(1, sync::relaxed);
+      return r;
+    }
+  }
+  return nullptr;
+}
+
+/// Whether any queue that others may take from holds work. The look that makes parking safe: seq_cst throughout.
+bool scheduler::work_in_sight() const noexcept {
+  if (global_size_.load(sync::seq_cst) != 0) return true;
+  const unsigned n = count_.load(sync::seq_cst);
+  for (unsigned i = 0; i < n; ++i)
+    if (!workers_[i]->queue.empty()) return true;
+  return false;
+}
+
+// --- parking ---------------------------------------------------------------------------------------------------------
+
+/// Sleeps unless there is work. Returns: true if it slept.
+bool scheduler::park(worker& w) noexcept {
+  const std::uint64_t bit = std::uint64_t{1} << w.index;
+  w.signal.store(0, sync::relaxed);
+  w.asleep_until.store(sync::never, sync::relaxed);
+  bool work = false;
+  if (planted::is(planted::announce_after_recheck)) work = work_in_sight();
+  parked_.fetch_or(bit, sync::seq_cst);      // announce; pairs with wake_if_needed's fence and look
+  if (!planted::is(planted::park_without_recheck) && !planted::is(planted::announce_after_recheck)) work = work_in_sight();
+  if (work || stopping_.load(sync::seq_cst) != 0) {
+    parked_.fetch_and(~bit, sync::seq_cst);
+    return false;
+  }
+  sleep(w);
+  parked_.fetch_and(~bit, sync::seq_cst);
+  return true;
+}
+
+void scheduler::sleep(worker& w) noexcept {
+  const std::int64_t deadline = w.wheel.next_deadline();
+  w.asleep_until.store(deadline, sync::seq_cst);   // pairs with start_timer_at: one of the two sees the other
+  const std::int64_t earliest = w.wheel.next_deadline();
+  const std::int64_t until = earliest < deadline ? earliest : deadline;
+  if (until == 0) return;                         // fresh timers: they must be armed first
+  if (idle_.sleep != nullptr && idle_.sleep(idle_.context, w, until)) return;
+  while (w.signal.load(sync::acquire) == 0)
+    if (!sync::futex_wait(w.signal, 0, until)) return;
+}
+
+bool scheduler::unpark(unsigned index) noexcept {
+  const std::uint64_t bit = std::uint64_t{1} << index;
+  if ((parked_.fetch_and(~bit, sync::seq_cst) & bit) == 0) return false;
+  worker& w = *workers_[index];
+  w.signal.store(1, sync::release);
+  if (idle_.kick == nullptr || !idle_.kick(idle_.context)) sync::futex_wake(&w.signal, 1);
+  return true;
+}
+
+void scheduler::wake_one() noexcept {
+  for (;;) {
+    const std::uint64_t mask = parked_.load(sync::seq_cst);
+    if (mask == 0) return;
+    if (unpark(static_cast<unsigned>(__builtin_ctzll(mask)))) break;
+  }
+  if (monitor_signal_.load(sync::seq_cst) != 0) {
+    monitor_signal_.store(0, sync::seq_cst);
+    sync::futex_wake(&monitor_signal_, 1);
+  }
+}
+
+/// Called after work was added.
+void scheduler::wake_if_needed() noexcept {
+  sync::fence(sync::seq_cst);                // the push is before this look; pairs with park's announce and look
+  if (parked_.load(sync::seq_cst) == 0 || searching_.load(sync::seq_cst) != 0) return;
+  wake_one();
+}
+
+// --- timers ----------------------------------------------------------------------------------------------------------
+
+bool scheduler::fire_timers(worker& w, std::int64_t now) noexcept {
+  bool any = false;
+  for (bool all = false; !all;) {
+    due_timers due;
+    all = w.wheel.advance(now, due);
+    any |= due.fire_all() != 0;
+  }
+  return any;
+}
+
+void scheduler::start_timer(timer_node& t, std::int64_t after) noexcept {
+  thread_block& block = here();
+  if (is_worker(block))
+    block.at->wheel.start(t, after);
+  else
+    start_timer_at(t, sync::now() + after);
+}
+
+void scheduler::start_timer_at(timer_node& t, std::int64_t deadline) noexcept {
+  thread_block& block = here();
+  if (is_worker(block)) {
+    block.at->wheel.start_at(t, deadline);
+    return;
+  }
+  // A thread that is no worker uses the wheel of one, and wakes it if it would sleep past the deadline.
+  worker& w = *workers_[block.dice() % base_];
+  w.wheel.start_at(t, deadline);
+  sync::fence(sync::seq_cst);                // pairs with sleep's store of asleep_until and second look
+  if (w.asleep_until.load(sync::seq_cst) > deadline) unpark(w.index);
+}
+
+void scheduler::leave_queue_to_others() noexcept {
+  thread_block& block = here();
+  if (is_worker(block)) free_stuck(*block.at);
+}
+
+}  // namespace coppice::internal

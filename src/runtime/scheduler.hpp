@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// scheduler: runs what can run. M workers, each with a LIFO slot, a queue that others may steal from, and a timer wheel;
+// one global queue; parking; and a monitor thread that frees what a stuck worker holds.
+//
+// It knows nothing of processes: it runs `runnable`s through one hook. Design note: docs/internals/scheduler.md.
+//
+// Who may touch what: `lifo`, `queue`, `tick`, `wheel`, `signal` of a worker are raced on by design (see each);
+// everything else in a worker belongs to its own thread. A runnable is in at most one queue.
+//
+// No wake-up is lost: whoever adds work does it before a seq_cst fence and then reads `parked`; whoever parks sets its
+// bit in `parked` (seq_cst) and then looks at every queue once more. One of the two sees the other.
+#pragma once
+
+#include <coppice/base/detail/sync.hpp>
+
+#include "runtime/local_queue.hpp"
+#include "runtime/thread_block.hpp"
+#include "runtime/timer_wheel.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace coppice::internal {
+
+namespace sync = detail::sync;
+
+/// Something the scheduler can run. In at most one queue at a time, hence one link.
+struct runnable {
+  sync::var<runnable*> next;
+};
+
+struct worker {
+  scheduler* of = nullptr;
+  unsigned index = 0;
+  bool spare = false;
+  sync::atomic<runnable*> lifo;          // owner: exchange; the monitor takes from it when the worker is stuck
+  local_queue<runnable> queue;
+  sync::atomic<std::uint64_t> tick;      // one more for each thing run; the monitor compares
+  sync::atomic<std::uint32_t> busy;      // 1 while it runs something
+  sync::futex_word signal;               // 0: may sleep; 1: wake up
+  sync::atomic<std::int64_t> asleep_until;
+  timer_wheel wheel;
+  sync::thread thread;
+  unsigned turn = 0;
+  unsigned lifo_streak = 0;
+  sync::atomic<std::uint32_t> left;      // 1 when its loop has ended
+};
+
+struct scheduler_options {
+  unsigned workers = 0;                  // 0: one for each core
+  bool monitor = true;
+};
+
+/// Where idle workers may sleep instead of on their futex: the poller. Every function may be called by any worker.
+struct idle_source {
+  /// Tries to become the one who sleeps in the source until `deadline`. False: somebody else does; use the futex.
+  bool (*sleep)(void* context, worker& w, std::int64_t deadline) = nullptr;
+  /// Ends the sleep of the one who sleeps there. True: there was one.
+  bool (*kick)(void* context) = nullptr;
+  /// Looks without waiting.
+  void (*look)(void* context) = nullptr;
+  void* context = nullptr;
+};
+
+class scheduler {
+ public:
+  using hook = void (*)(runnable*) noexcept;
+  scheduler(const scheduler_options& options, hook run);
+  ~scheduler();
+  scheduler(const scheduler&) = delete;
+  scheduler& operator=(const scheduler&) = delete;
+
+  void start();
+  /// Ends all threads. False: some worker did not leave until `deadline`; it was left behind and this object must live on.
+  bool stop(std::int64_t deadline);
+
+  /// Next on the calling worker; from elsewhere: the global queue.
+  void push(runnable* r) noexcept;
+  /// Behind what the calling worker has queued; from elsewhere: the global queue.
+  void push_back(runnable* r) noexcept;
+  /// Behind everything else: the tail of the global queue.
+  void push_last(runnable* r) noexcept;
+
+  /// Starts `t`, `after` ns from now.
+  void start_timer(timer_node& t, std::int64_t after) noexcept;
+  void start_timer_at(timer_node& t, std::int64_t deadline) noexcept;
+
+  /// Announces that the calling worker may be away for long: its queue is handed over at once.
+  void leave_queue_to_others() noexcept;
+
+  void set_idle_source(const idle_source& source) noexcept { idle_ = source; }
+  bool is_worker(const thread_block& b) const noexcept { return b.at != nullptr && b.at->of == this; }
+  unsigned base_workers() const noexcept { return base_; }
+  unsigned workers() const noexcept { return count_.load(sync::acquire); }
+  std::uint64_t steals() const noexcept { return steals_.load(sync::relaxed); }
+  std::size_t global_length() const noexcept { return global_size_.load(sync::relaxed); }
+  std::int64_t parked_mask() const noexcept { return static_cast<std::int64_t>(parked_.load(sync::relaxed)); }
+
+ private:
+  static constexpr unsigned most = 64;   // bits of `parked_`
+  static void enter_worker(void* raw);
+  static void enter_monitor(void* raw);
+
+  void loop(worker& w);
+  runnable* next(worker& w) noexcept;
+  void push_behind(worker& w, runnable* r) noexcept;
+  runnable* look_around(worker& w) noexcept;
+  runnable* steal(worker& w) noexcept;
+  runnable* take_global() noexcept;
+  runnable* take_global_batch(worker& w) noexcept;
+  void give_global(runnable* first, runnable* last, std::size_t count) noexcept;
+  bool work_in_sight() const noexcept;
+  bool park(worker& w) noexcept;
+  void sleep(worker& w) noexcept;
+  bool fire_timers(worker& w, std::int64_t now) noexcept;
+  void wake_one() noexcept;
+  void wake_if_needed() noexcept;
+  bool unpark(unsigned index) noexcept;
+
+  void monitor();
+  void free_stuck(worker& w) noexcept;
+  void add_worker(bool spare);
+
+  const hook run_;
+  unsigned base_;
+  const bool monitored_;
+  idle_source idle_{};
+  worker* workers_[most] = {};           // published by count_: grown by the monitor only
+  sync::atomic<std::uint32_t> count_;
+  sync::atomic<std::uint64_t> parked_;   // one bit a worker
+  sync::atomic<std::uint32_t> searching_;
+  sync::atomic<std::uint32_t> stopping_;
+  sync::atomic<std::uint64_t> steals_;
+
+  sync::spinlock global_lock_;
+  runnable* global_first_ = nullptr;
+  runnable* global_last_ = nullptr;
+  sync::atomic<std::uint64_t> global_size_;
+
+  sync::thread monitor_thread_;
+  sync::futex_word monitor_signal_;      // 0: ticking; 1: asleep because all is idle
+};
+
+}  // namespace coppice::internal

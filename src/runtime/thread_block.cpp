@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// thread_block: made at a thread's first use of the library, dropped at its end. See thread_block.hpp.
+#include "runtime/thread_block.hpp"
+
+#include "runtime/fault_handler.hpp"
+#include "runtime/pools.hpp"
+
+namespace coppice::internal {
+
+namespace {
+
+namespace sync = detail::sync;
+
+constexpr std::uint64_t serial_range = 1 << 16;  // drawn at a time, so that the shared counter is touched rarely
+pools* current_pools = nullptr;
+sync::spinlock making_pools;
+
+struct serial_source {
+  sync::atomic<std::uint64_t> next{1};
+};
+serial_source serials;
+
+}  // namespace
+
+void (*retire_proxy)(thread_block&) noexcept = nullptr;
+
+pools& program_pools() {
+  sync::lock_guard held(making_pools);
+  if (current_pools == nullptr) current_pools = new pools(make_slot, make_reply);
+  return *current_pools;
+}
+
+void renew_program_pools() {
+  current_pools = nullptr;
+  serials.next.store(1, sync::relaxed);
+}
+
+construct_block make_slot = nullptr;
+construct_block make_reply = nullptr;
+
+thread_block::thread_block()
+    : fibers(program_pools().fibers), blocks(program_pools().nodes), slots(program_pools().slots), replies(program_pools().replies) {
+  random = (static_cast<std::uint64_t>(sync::now()) * 0x9E3779B97F4A7C15u) | 1;
+}
+
+thread_block::~thread_block() = default;
+
+void thread_block::refill_serials() noexcept {
+  next_serial = serials.next.fetch_add(serial_range, sync::relaxed);
+  last_serial = next_serial + serial_range;
+}
+
+thread_block& make_block() {
+  auto* block = new thread_block;
+  sync::set_this_thread_block(block, [](void* raw) {
+    auto* ending = static_cast<thread_block*>(raw);
+    if (ending->proxy != nullptr && retire_proxy != nullptr) retire_proxy(*ending);
+    delete ending;
+  });
+  return *block;
+}
+
+}  // namespace coppice::internal
