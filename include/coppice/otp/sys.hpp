@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// sys: looking into a running server and steering it: state, status, suspend and resume, statistics, trace, log, hooks, code
+// change. Every function asks the server, which answers between two messages, behind those that wait already (urgent: before
+// them); all fail like a call. A server with nothing of this switched on pays nothing for it.
+//
+// Thread: any.   Spec: GS-160..GS-171.
+#pragma once
+
+#include <coppice/base/function.hpp>
+#include <coppice/otp/detail/gen.hpp>
+#include <coppice/otp/detail/trampolines.hpp>
+#include <coppice/otp/server_ref.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace coppice::sys {
+
+/// How long the functions of this page wait if nothing is said.
+inline constexpr duration default_timeout = 5s;
+
+/// Something that happened in a server.   Spec: GS-165.
+struct event {
+  enum kind : std::uint8_t { got_call, got_cast, got_info, sent_reply, new_state };
+  kind what;
+  std::string text;     ///< `want{}`, or the state
+};
+std::string to_text(const event& e);
+
+/// What a hook says when it has seen an event.
+enum class hook { stay, remove };
+
+struct statistics_report {
+  duration running{};           ///< since they were switched on
+  std::uint64_t messages_in = 0;   ///< handled messages
+  std::uint64_t messages_out = 0;  ///< replies made by result forms, not by `from`
+  std::uint64_t work = 0;       ///< callbacks run, system requests included
+};
+
+/// What get_status tells.   Spec: GS-162.
+struct status {
+  pid who;
+  std::string behaviour;
+  std::string class_name;
+  bool suspended = false;
+  pid parent{};
+  bool tracing = false;
+  bool statistics = false;
+  std::uint32_t log_limit = 0;
+  std::string log_file{};
+  std::size_t hooks = 0;
+  std::size_t held = 0;         ///< ordinary messages that wait for the resume
+  server_status formatted{};    ///< through format_status, where the class has one
+};
+
+namespace detail {
+
+using coppice::detail::slot;
+using coppice::detail::system_call;
+using coppice::detail::system_request;
+using coppice::detail::target;
+
+/// Gives the server that runs this the state that `make(place, old, context)` constructs, and the class `to`. If `make`
+/// throws, nothing has changed. Returns: why it failed, or normal.
+exit_reason exchange_state(slot& self, const coppice::detail::class_descriptor& to,
+                           void (*make)(void* place, void* old, void* context), void* context) noexcept;
+bool is_suspended(slot& self) noexcept;
+exit_reason current_failure() noexcept;
+
+/// What a typed request carries to the server and back.
+template <class S>
+struct state_request {
+  std::optional<S> state;
+  exit_reason failure;
+  bool right_class = true;
+};
+
+template <class S>
+void copy_state(slot& self, void* raw) noexcept {
+  auto& request = *static_cast<state_request<S>*>(raw);
+  try {
+    if (coppice::detail::class_key_of(self) != type_hash<S>()) request.right_class = false;
+    else request.state.emplace(*static_cast<const S*>(coppice::detail::state_of_server(self)));
+  } catch (...) {
+    request.failure = current_failure();
+  }
+}
+
+template <class S>
+S finish(const target& to, state_request<S>& request, std::string_view what) {
+  if (!request.right_class) coppice::detail::throw_bad_class(to, short_type_name<S>());
+  if (!request.state) coppice::detail::throw_sys_failed(to, request.failure, what);
+  return std::move(*request.state);
+}
+
+template <class S>
+S get_state_at(const target& to, duration timeout) {
+  state_request<S> request;
+  system_call(to, {.run = &copy_state<S>, .context = &request}, timeout, "sys::get_state", false);
+  return finish(to, request, "sys::get_state");
+}
+
+template <class S, class F>
+struct replace_request : state_request<S> {
+  F* change;
+};
+
+template <class S, class F>
+void replace(slot& self, void* raw) noexcept {
+  auto& request = *static_cast<replace_request<S, F>*>(raw);
+  if (coppice::detail::class_key_of(self) != type_hash<S>()) {
+    request.right_class = false;
+    return;
+  }
+  const auto make = [](void* place, void* old, void* context) {
+    auto& r = *static_cast<replace_request<S, F>*>(context);
+    S next((*r.change)(*static_cast<const S*>(old)));
+    r.state.emplace(next);
+    ::new (place) S(std::move(next));
+  };
+  request.failure = exchange_state(self, coppice::detail::class_constant<S>, make, &request);
+  if (!request.failure.is(exit_reason::normal)) request.state.reset();
+}
+
+template <class S, class F>
+S replace_state_at(const target& to, F& change, duration timeout) {
+  replace_request<S, F> request;
+  request.change = &change;
+  system_call(to, {.run = &replace<S, F>, .context = &request}, timeout, "sys::replace_state", false);
+  return finish<S>(to, request, "sys::replace_state: callback_failed");
+}
+
+template <class S, class Extra>
+concept changes_code = requires(S& s, std::string_view version, const Extra& extra) { s.code_change(version, extra); };
+
+template <class S, class Extra>
+struct change_request {
+  std::string_view version;
+  const Extra* extra;
+  exit_reason failure;
+  bool right_class = true;
+  bool was_suspended = true;
+};
+
+template <class S, class Extra>
+void change(slot& self, void* raw) noexcept {
+  auto& request = *static_cast<change_request<S, Extra>*>(raw);
+  request.was_suspended = is_suspended(self);
+  request.right_class = coppice::detail::class_key_of(self) == type_hash<S>();
+  if (!request.was_suspended || !request.right_class) return;
+  const auto make = [](void* place, void* old, void* context) {
+    auto& r = *static_cast<change_request<S, Extra>*>(context);
+    S next(*static_cast<const S*>(old));
+    next.code_change(r.version, *r.extra);
+    ::new (place) S(std::move(next));
+  };
+  request.failure = exchange_state(self, coppice::detail::class_constant<S>, make, &request);
+}
+
+template <class New, class Old>
+struct upgrade_request {
+  exit_reason failure;
+  bool right_class = true;
+  bool was_suspended = true;
+};
+
+template <class New, class Old>
+void upgrade(slot& self, void* raw) noexcept {
+  auto& request = *static_cast<upgrade_request<New, Old>*>(raw);
+  request.was_suspended = is_suspended(self);
+  request.right_class = coppice::detail::class_key_of(self) == type_hash<Old>();
+  if (!request.was_suspended || !request.right_class) return;
+  const auto make = [](void* place, void* old, void*) { ::new (place) New(New::upgrade(*static_cast<const Old*>(old))); };
+  request.failure = exchange_state(self, coppice::detail::class_constant<New>, make, nullptr);
+}
+
+[[noreturn]] void throw_not_suspended(const target& to, std::string_view what);
+
+}  // namespace detail
+
+// --- state -----------------------------------------------------------------------------------------------------------
+
+/// A copy of the server's state.   Spec: GS-160.
+template <class S>
+S get_state(const server_ref<S>& server, duration timeout = default_timeout) { return detail::get_state_at<S>(server, timeout); }
+template <class S>
+S get_state(const named<S>& server, duration timeout = default_timeout) { return detail::get_state_at<S>(server, timeout); }
+/// The state as text, for who does not know the class.   Spec: GS-160.
+std::string state_text(const detail::target& server, duration timeout = default_timeout);
+
+/// Gives the server the state `change(old)`, and returns a copy of it. If `change` throws, the state is what it was and the
+/// caller gets call_error::failed with the cause; the server lives. Works while suspended.   Spec: GS-161.
+template <class S, class F>
+S replace_state(const server_ref<S>& server, F change, duration timeout = default_timeout) {
+  return detail::replace_state_at<S>(server, change, timeout);
+}
+template <class S, class F>
+S replace_state(const named<S>& server, F change, duration timeout = default_timeout) {
+  return detail::replace_state_at<S>(server, change, timeout);
+}
+
+/// Who and how the server is.   Spec: GS-162.
+status get_status(const detail::target& server, duration timeout = default_timeout);
+
+// --- steering --------------------------------------------------------------------------------------------------------
+
+/// From now on only system requests, and the EXIT of its parent, are handled; everything else waits. Idempotent.
+/// Spec: GS-164.
+void suspend(const detail::target& server, duration timeout = default_timeout);
+void resume(const detail::target& server, duration timeout = default_timeout);
+
+/// Makes the server end as `stop` does, without waiting for it.   Spec: GS-169.
+void terminate(const detail::target& server, const exit_reason& why, duration timeout = default_timeout);
+
+/// Runs `code_change(old_version, extra)` on a copy of the suspended server's state and puts it in place. On an exception
+/// the old state stays and the caller gets call_error::failed; the server lives.   Spec: GS-170.
+template <class S, class Extra = coppice::detail::nothing>
+void change_code(const server_ref<S>& server, std::string_view old_version, const Extra& extra = {}, duration timeout = default_timeout) {
+  static_assert(!!detail::changes_code<S, Extra>, "coppice: the server has no code_change(std::string_view old_version, const Extra& extra).");
+  if constexpr (detail::changes_code<S, Extra>) {
+    detail::change_request<S, Extra> request{old_version, &extra, {}};
+    detail::system_call(server, {.run = &detail::change<S, Extra>, .context = &request}, timeout, "sys::change_code", false);
+    if (!request.right_class) coppice::detail::throw_bad_class(server, short_type_name<S>());
+    if (!request.was_suspended) detail::throw_not_suspended(server, "sys::change_code");
+    if (!request.failure.is(exit_reason::normal)) coppice::detail::throw_sys_failed(server, request.failure, "sys::change_code");
+  }
+}
+
+/// Makes the suspended server one of class `New`, whose state is `New::upgrade(old state)`. The pid stays.
+/// Returns: the same server, as a `New`.   Spec: GS-171.
+template <class New, class Old>
+server_ref<New> upgrade(const server_ref<Old>& server, duration timeout = default_timeout) {
+  detail::upgrade_request<New, Old> request;
+  detail::system_call(server, {.run = &detail::upgrade<New, Old>, .context = &request}, timeout, "sys::upgrade", false);
+  if (!request.right_class) coppice::detail::throw_bad_class(server, short_type_name<Old>());
+  if (!request.was_suspended) detail::throw_not_suspended(server, "sys::upgrade");
+  if (!request.failure.is(exit_reason::normal)) coppice::detail::throw_sys_failed(server, request.failure, "sys::upgrade");
+  return server_ref<New>(server.id());
+}
+
+// --- watching --------------------------------------------------------------------------------------------------------
+
+/// Counts from now on; `off` forgets.   Spec: GS-163.
+void statistics(const detail::target& server, bool on, duration timeout = default_timeout);
+/// Nothing where they are off.
+std::optional<statistics_report> get_statistics(const detail::target& server, duration timeout = default_timeout);
+
+/// Reports every event at level info to the log sink.   Spec: GS-165.
+void trace(const detail::target& server, bool on, duration timeout = default_timeout);
+/// Appends every event to a file; an empty path ends that. Throws call_error::failed if the file cannot be opened.
+/// Spec: GS-165.
+void log_to_file(const detail::target& server, std::string_view path, duration timeout = default_timeout);
+
+/// Keeps the last `limit` events; 0: off. Changing the limit keeps what fits.   Spec: GS-166.
+void log(const detail::target& server, std::uint32_t limit = 10, duration timeout = default_timeout);
+std::vector<event> get_log(const detail::target& server, duration timeout = default_timeout);
+/// Reports the kept events to the log sink.
+void print_log(const detail::target& server, duration timeout = default_timeout);
+
+/// `watch(event)` runs in the server on every event until it says remove, or throws. An id that is there already: nothing
+/// happens.   Spec: GS-167.
+void install(const detail::target& server, std::string_view id, function<hook(const event&)> watch, duration timeout = default_timeout);
+void remove(const detail::target& server, std::string_view id, duration timeout = default_timeout);
+/// Switches everything of this section off and closes files.   Spec: GS-167.
+void no_debug(const detail::target& server, duration timeout = default_timeout);
+
+}  // namespace coppice::sys
