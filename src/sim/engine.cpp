@@ -91,7 +91,7 @@ class engine {
   }
   bool compare_and_swap(void* where, unsigned size, std::uint64_t& expected, std::uint64_t desired, int order,
                         int order_of_failure, bool weak);
-  bool futex_wait(const void* where, std::uint32_t expected, std::int64_t deadline);
+  bool futex_wait(const void* where, unsigned size, std::uint64_t expected, std::int64_t deadline);
   void futex_wake(const void* where, int count);
   std::int64_t look_at_clock();
   void relax();
@@ -99,6 +99,8 @@ class engine {
   void switch_point();
   unsigned start_thread(void (*body)(void*), void* argument, const char* name);
   void join(unsigned thread);
+  /// Nobody will join it: a run may end without it.
+  void leave_alone(unsigned thread) noexcept { threads_[thread].joined = true; }
   bool buggify();
   unsigned choose_age(unsigned choices);
 
@@ -572,11 +574,11 @@ bool engine::compare_and_swap(void* where, unsigned size, std::uint64_t& expecte
   return done;
 }
 
-bool engine::futex_wait(const void* where, std::uint32_t expected, std::int64_t deadline) {
+bool engine::futex_wait(const void* where, unsigned size, std::uint64_t expected, std::int64_t deadline) {
   simulated_thread& me = announce({where, false}, false);
-  const effect e = cells.peek(me.knows, where, sizeof expected);
+  const effect e = cells.peek(me.knows, where, size);
   note(operation::futex_wait, e, -1);
-  if (e.value != expected) return true;
+  if (static_cast<std::uint32_t>(e.value) != static_cast<std::uint32_t>(expected)) return true;  // the kernel's 32 bits
   if (deadline <= clock_) return false;
   if (accident(deviation::spurious_wake)) return true;
 
@@ -763,10 +765,19 @@ std::int64_t now() noexcept { return the.is_running() ? the.look_at_clock() : si
 
 bool futex_wait(futex_word& word, std::uint32_t expected, std::int64_t deadline) noexcept {
   if (!the.is_running()) sim::fail("nobody can wake a futex wait");
-  return the.futex_wait(word.address(), expected, deadline);
+  return the.futex_wait(word.address(), sizeof expected, expected, deadline);
+}
+
+bool futex_wait(atomic<std::uint64_t>& word, std::uint64_t expected, std::int64_t deadline) noexcept {
+  if (!the.is_running()) sim::fail("nobody can wake a futex wait");
+  return the.futex_wait(word.address(), sizeof expected, expected, deadline);
 }
 
 void futex_wake(futex_word* word, int count) noexcept {
+  if (the.is_running()) the.futex_wake(word->address(), count);
+}
+
+void futex_wake(atomic<std::uint64_t>* word, int count) noexcept {
   if (the.is_running()) the.futex_wake(word->address(), count);
 }
 
@@ -817,6 +828,12 @@ thread::~thread() { join(); }
 void thread::join() noexcept {
   if (!joinable_) return;
   the.join(static_cast<unsigned>(handle_));
+  joinable_ = false;
+}
+
+void thread::leave() noexcept {
+  if (!joinable_) return;
+  the.leave_alone(static_cast<unsigned>(handle_));
   joinable_ = false;
 }
 

@@ -153,6 +153,9 @@ inline constexpr std::int64_t never = INT64_MAX;
 /// Sleeps while `word` is `expected`, at most until `deadline` (now()'s clock). May return early for no reason.
 /// Returns: false if the deadline had passed.
 bool futex_wait(futex_word& word, std::uint32_t expected, std::int64_t deadline = never) noexcept;
+/// The same on a 64-bit cell: sleeps while the cell is `expected`; a change must show in the lower half to wake for sure.
+bool futex_wait(atomic<std::uint64_t>& word, std::uint64_t expected, std::int64_t deadline = never) noexcept;
+void futex_wake(atomic<std::uint64_t>* word, int count) noexcept;
 /// Wakes at most `count` sleepers. Touches only the *address* of `word`: it may be gone already.
 void futex_wake(futex_word* word, int count) noexcept;
 
@@ -181,6 +184,8 @@ class thread {
   ~thread();
   bool joinable() const noexcept { return joinable_; }
   void join() noexcept;
+  /// Gives the thread up: it goes on by itself. For one that will not end.
+  void leave() noexcept;
 
  private:
   std::uintptr_t handle_ = 0;
