@@ -77,7 +77,8 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
   detail::set(s, detail::ending);
   extension* e = s.ext;
 
-  if (!why.is_quiet()) report_crash(s, why);
+  // Its own failure is reported; an exit signal is the business of whoever sent it.
+  if (!why.is_quiet() && !has(s, detail::doomed)) report_crash(s, why);
   if (!planted::is(planted::down_before_names_freed)) free_names(s, e);
   if (s.timed.load(sync::relaxed) != 0) drop_timers(self);
   if (e != nullptr) answer_all(e->open_replies, why);   // before the state: a dying `from` must not say no_reply

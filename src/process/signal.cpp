@@ -15,10 +15,6 @@ using detail::node_kind;
 
 namespace {
 
-bool is_linked(const extension& e, pid who) noexcept {
-  return std::any_of(e.links.begin(), e.links.end(), [&](const auto& l) { return l.who == who; });
-}
-
 /// An exit signal's effect: PR-20..PR-27. `linked`: it came over a link.
 void take_exit(slot& s, const detail::exit_payload& signal, bool linked) {
   const exit_reason& why = signal.reason;
