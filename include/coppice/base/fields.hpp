@@ -390,8 +390,8 @@ constexpr std::string_view field_names() noexcept {
 template <reflectable T>
 constexpr std::string_view field_name(std::size_t index) noexcept {
   std::string_view names = field_names<T>();
-  for (; index > 0 && !names.empty(); --index) names.remove_prefix(names.find(',') + 1);
-  return names.substr(0, names.find(','));
+  for (; index > 0 && !names.empty(); --index) names.remove_prefix(detail::text_before(names, ',').size() + 1);
+  return detail::text_before(names, ',');
 }
 
 namespace detail {
@@ -411,7 +411,7 @@ struct layout_of_arguments {
   static consteval std::uint64_t get(const T*) { return type_hash<T>(); }
   template <template <class...> class Of, class... Args>
   static consteval std::uint64_t get(const Of<Args...>*) {
-    std::uint64_t hash = hash_of(type_name<Of<Args...>>().substr(0, type_name<Of<Args...>>().find('<')));
+    std::uint64_t hash = hash_of(text_before(type_name<Of<Args...>>(), '<'));
     ((hash = hash_mix(hash, layout_of<Args, Outer...>())), ...);
     return hash;
   }

@@ -48,6 +48,13 @@ constexpr auto spelling_of() noexcept {
   return text.substr(from, text.size() - 1 - from);
 }
 
+/// `text` up to the first `end`. Not by find(): g++'s sanitizer makes that no constant expression.
+constexpr std::string_view text_before(std::string_view text, char end) noexcept {
+  std::size_t size = 0;
+  while (size < text.size() && text[size] != end) ++size;
+  return text.substr(0, size);
+}
+
 constexpr std::string_view word_at(std::string_view text, std::size_t at) noexcept {
   std::size_t end = at;
   while (end < text.size() && is_word(text[end])) ++end;
