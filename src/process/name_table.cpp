@@ -59,10 +59,13 @@ struct alignas(64) name_table::entry {
 
   // For a reader without the lock; acquire, because of invariant 2.
   bool has_inline(std::string_view name) const noexcept {
-    if (size.load(sync::acquire) != name.size()) return false;
-    for (std::size_t i = 0; i != words_of(name.size()); ++i)
-      if (words[i].load(sync::acquire) != word_of(name, i)) return false;
-    return true;
+    const std::size_t length = name.size();
+    if (size.load(sync::acquire) != length) return false;
+    if (length < 8) return length == 0 || words[0].load(sync::acquire) == word_of(name, 0);
+    std::size_t i = 0;
+    for (; 8 * i + 8 <= length; ++i)
+      if (words[i].load(sync::acquire) != load_8(name.data() + 8 * i)) return false;
+    return 8 * i == length || words[i].load(sync::acquire) == load_8(name.data() + length - 8);
   }
 
   // Under the lock.
@@ -174,7 +177,7 @@ struct name_table::shard {
   // Under the lock, or where nobody else is.
   lookup current() const noexcept { return {table.load(sync::relaxed)}; }
 
-  outcome look(std::uint64_t hash, std::string_view name, name_holder& holder) const noexcept;
+  [[gnu::always_inline]] outcome look(std::uint64_t hash, std::string_view name, name_holder& holder) const noexcept;
   sync::atomic<entry*>* find(std::uint64_t hash, std::string_view name) noexcept;
   bool has_room() const noexcept { return free != nullptr && count < current().array()->size; }
   void make_room();
@@ -185,8 +188,8 @@ struct name_table::shard {
 
 // One walk along the chain, without lock. All loads of an entry's fields are acquire: they pair with the release stores in
 // add, remove and grow, and keep the second look at the version (at the table word) behind them: invariants 2 to 4.
-name_table::shard::outcome name_table::shard::look(std::uint64_t hash, std::string_view name,
-                                                   name_holder& holder) const noexcept {
+inline name_table::shard::outcome name_table::shard::look(std::uint64_t hash, std::string_view name,
+                                                          name_holder& holder) const noexcept {
   const lookup here{table.load(sync::acquire)};  // pairs with grow: the array is complete
   if ((here.word & lookup::busy) != 0) return outcome::disturbed;
   const entry* e = here.head(hash).load(sync::acquire);  // pairs with add: the entry is complete
@@ -349,16 +352,25 @@ bool name_table::erase(std::string_view name, name_holder holder) noexcept {
 }
 
 name_holder name_table::find(std::string_view name) noexcept {
-  constexpr int attempts = 8;
   const std::uint64_t hash = hash_of(name, seed_);
   shard& s = shard_of(hash);
-  if (name.size() <= inline_bytes) {
-    for (int i = 0; i != attempts; ++i) {
-      name_holder holder;
-      const shard::outcome outcome = s.look(hash, name, holder);
-      if (outcome == shard::outcome::found) return holder;
-      if (outcome == shard::outcome::absent) return {};
-    }
+  if (name.size() <= inline_bytes) [[likely]] {
+    name_holder holder;
+    const shard::outcome outcome = s.look(hash, name, holder);
+    if (outcome == shard::outcome::found) [[likely]] return holder;
+    if (outcome == shard::outcome::absent) return {};
+  }
+  return find_slowly(s, hash, name);
+}
+
+// A long name, or somebody writes just there: a few more attempts, then with the lock. Apart from find, which keeps
+// everything in registers.
+name_holder name_table::find_slowly(shard& s, std::uint64_t hash, std::string_view name) noexcept {
+  for (int attempts = name.size() <= inline_bytes ? 8 : 0; attempts != 0; --attempts) {
+    name_holder holder;
+    const shard::outcome outcome = s.look(hash, name, holder);
+    if (outcome == shard::outcome::found) return holder;
+    if (outcome == shard::outcome::absent) return {};
   }
   sync::lock_guard guard(s.lock);
   auto* link = s.find(hash, name);

@@ -81,6 +81,7 @@ class name_table {
   static constexpr std::size_t shards = std::size_t{1} << shard_bits;
 
   shard& shard_of(std::uint64_t hash) noexcept;
+  [[gnu::noinline]] static name_holder find_slowly(shard& s, std::uint64_t hash, std::string_view name) noexcept;
 
   shard* shards_;
   const std::uint64_t seed_;
