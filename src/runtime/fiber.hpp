@@ -70,7 +70,7 @@ struct alignas(64) fiber {
   void* process = nullptr;          // who runs here, for reports; null: nobody. Upkeep: the upper room
   void* user = nullptr;             // the upper room's word
   sync::var<fiber*> next{nullptr};  // link of a free list, or the upper room's
-  exception_state exceptions;       // of a suspended fiber
+  exception_state exceptions;       // of a suspended fiber; otherwise clear
   std::byte* bottom = nullptr;      // lowest usable byte of the stack
   std::byte* top = nullptr;         // one past its highest byte
   fiber_pool* pool = nullptr;
@@ -97,8 +97,10 @@ fiber_outcome resume_from_handler(fiber& f, exception_state& thread) noexcept;
 [[gnu::always_inline]] inline fiber_outcome settle(fiber& f, fiber_state left_as, exception_state& thread) noexcept {
   if (left_as == fiber_state::idle) [[likely]] return fiber_outcome::done;
   if (left_as == fiber_state::suspended) {
-    f.exceptions = thread;
-    thread = {};
+    if (!thread.is_clear()) [[unlikely]] {
+      f.exceptions = thread;
+      thread = {};
+    }
     return fiber_outcome::blocked;
   }
   thread = {};
@@ -123,7 +125,10 @@ fiber_outcome resume_from_handler(fiber& f, exception_state& thread) noexcept;
 /// Goes on with the suspended fiber `f`, which this thread has won. `thread` is this_thread_exceptions().
 [[nodiscard]] inline fiber_outcome resume(fiber& f, exception_state& thread) noexcept {
   if (!thread.is_clear()) [[unlikely]] return fiber_detail::resume_from_handler(f, thread);
-  thread = f.exceptions;
+  if (!f.exceptions.is_clear()) [[unlikely]] {
+    thread = f.exceptions;
+    f.exceptions = {};
+  }
   return fiber_detail::settle(f, fiber_detail::visit(f), thread);
 }
 [[nodiscard]] inline fiber_outcome resume(fiber& f) noexcept { return resume(f, this_thread_exceptions()); }
