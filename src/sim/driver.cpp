@@ -30,6 +30,7 @@ constexpr std::size_t story_lines = 200;
 constexpr std::chrono::seconds shrinking_limit{60};
 constexpr std::chrono::seconds search_limit{600};
 constexpr std::uint64_t seeds_for_tso = 500;
+constexpr std::uint64_t enough_failures = 40;  // to tell the share of seeds that find a fault
 
 struct entry {
   std::function<void()> body;
@@ -70,6 +71,7 @@ run_options options_for(const entry& e, token what) {
   o.body = &e.body;
   o.step_limit = e.options.step_limit;
   o.housekeepers = &e.options.housekeepers;
+  o.finish = e.options.finish;
   return o;
 }
 
@@ -86,6 +88,7 @@ token token_of(const std::string& name, const entry& e, std::uint64_t seed, int 
 }
 
 run_result run_checked(const entry& e, const run_options& o) {
+  if (e.options.before != nullptr) e.options.before();
   run_result r = run(o);
   if (!r.failed && e.options.must_free_all && r.blocks_left != 0) {
     r.failed = true;
@@ -125,16 +128,21 @@ std::string difference(const entry& e, const run_options& o, const run_result& f
 
 /// Does the failure also show where acquire and release come for free?
 std::string judge_tso(const std::string& name, const entry& e, const token& failing, const std::string& kind) {
-  for (std::uint64_t seed = 1; seed <= seeds_for_tso; ++seed) {
-    const run_result r = run_checked(e, options_for(e, token_of(name, e, seed, failing.fault, memory_model::tso)));
-    if (r.failed && kind_of(r.failure) == kind) return "fails with the memory order of x86-64 too (seed " + std::to_string(seed) + ")";
+  const auto one_run = [&](std::uint64_t seed) {
+    return run_checked(e, options_for(e, token_of(name, e, seed, failing.fault, memory_model::tso)));
+  };
+  for (std::uint64_t seed = 1; seed <= seeds_for_tso;) {
+    const batch b = run_apart(seed, seeds_for_tso, one_run);
+    seed = b.next;
+    if (b.last.failed && kind_of(b.last.failure) == kind)
+      return "fails with the memory order of x86-64 too (seed " + std::to_string(seed - 1) + ")";
   }
   return "not seen with the memory order of x86-64 (" + std::to_string(seeds_for_tso) + " seeds)";
 }
 
 /// The shrunk run: its token on the first line, then the story. In a child: many runs will fail.
 std::string shrink_and_tell(const std::string& name, const entry& e, const run_options& o, const run_result& found) {
-  const shrunk s = shrink(o, found);
+  const shrunk s = shrink(o, found, [&](const run_options& again) { return run_checked(e, again); });
   run_options told = o;
   told.what.replay = s.decisions;
   told.keep_story = true;
@@ -249,46 +257,22 @@ discovery find_fault(const std::string& name, int fault, std::uint64_t most_seed
     d.summary = "scenario '" + name + "' does not exist or fails without a fault";
     return d;
   }
-  // The child's answer: seed, runs and failures on the first line, then token and text.
-  const auto answer = isolate(
-      [&] {
-        std::uint64_t found = 0;
-        std::uint64_t runs = 0;
-        std::uint64_t failures = 0;
-        std::string which;
-        for (std::uint64_t seed = 1; seed <= most_seeds; ++seed) {
-          const token t = token_of(name, *e, seed, fault, model);
-          const run_result r = run_checked(*e, options_for(*e, t));
-          ++runs;
-          if (!r.failed) continue;
-          ++failures;
-          if (found != 0) continue;
-          found = seed;
-          which = print(t) + '\n' + r.failure;
-        }
-        return std::to_string(found) + ' ' + std::to_string(runs) + ' ' + std::to_string(failures) + '\n' + which;
-      },
-      search_limit);
-  if (!answer) {
-    d.summary = name + ", fault " + std::to_string(fault) + ": the search crashed or took too long";
-    return d;
+  const auto one_run = [&](std::uint64_t seed) { return run_checked(*e, options_for(*e, token_of(name, *e, seed, fault, model))); };
+  while (d.runs < most_seeds && d.failures < enough_failures) {
+    const batch b = run_apart(d.runs + 1, most_seeds, one_run);
+    d.runs = b.next - 1;
+    if (!b.last.failed) break;
+    if (d.failures++ != 0) continue;
+    d.seed = d.runs;
+    d.failure = b.last.failure;
+    d.token = print(token_of(name, *e, d.seed, fault, model));
   }
-  unsigned long long found = 0;
-  unsigned long long runs = 0;
-  unsigned long long failures = 0;
-  std::sscanf(answer->c_str(), "%llu %llu %llu", &found, &runs, &failures);
-  d.seed = found;
-  d.runs = runs;
-  d.failures = failures;
-  const std::size_t second = answer->find('\n') + 1;
-  const std::size_t third = std::min(answer->find('\n', second), answer->size());
-  d.token = answer->substr(second, third - second);
-  if (third < answer->size()) d.failure = answer->substr(third + 1);
 
   std::array<char, 128> share{};
   std::snprintf(share.data(), share.size(), ", fault %d: %s seed %llu, %.1f %% of %llu seeds", fault,
-                d.found() ? "found by" : "NOT FOUND,", found,
-                runs == 0 ? 0.0 : 100.0 * static_cast<double>(failures) / static_cast<double>(runs), runs);
+                d.found() ? "found by" : "NOT FOUND,", static_cast<unsigned long long>(d.seed),
+                d.runs == 0 ? 0.0 : 100.0 * static_cast<double>(d.failures) / static_cast<double>(d.runs),
+                static_cast<unsigned long long>(d.runs));
   d.summary = name + share.data() + (d.found() ? ": " + d.failure : "");
   return d;
 }

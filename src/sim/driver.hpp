@@ -12,8 +12,8 @@
 //       CHECK_MESSAGE(v.passed(), v.report);
 //     }
 //
-// A scenario must build all that it uses inside its body: what lives longer would carry one run into the next. It must
-// not depend on addresses, clocks or random numbers of the machine; `sim::random` gives numbers that the seed decides.
+// A scenario must build all that it uses inside its body: what lives longer would carry one run into the next (for what
+// cannot be helped there are `before` and `finish`). It must not depend on addresses, clocks or random numbers of the machine; `sim::random` gives numbers that the seed decides.
 //
 // Seeds: 1,000 per scenario; COPPICE_LONG=1: 100,000. --seed=N (or COPPICE_SEED=N) runs that seed alone; --sim=TOKEN (or
 // COPPICE_SIM=TOKEN) repeats the run that a failure has printed and tells its whole story.
@@ -35,6 +35,8 @@ struct scenario_options {
   std::uint64_t step_limit = 200'000;                   // more is a livelock
   std::vector<std::string> housekeepers = {"monitor"};  // threads so named keep no program alive with their timers
   bool must_free_all = false;                           // memory from operator new that a run leaves behind is a failure
+  void (*before)() = nullptr;                           // outside, before each run: makes global state new
+  void (*finish)() = nullptr;                           // main's last act in a run: gives global state back
 };
 
 /// Registers a scenario for the program's life. The name has no ':', '!' or space.
@@ -82,7 +84,8 @@ struct discovery {
   [[nodiscard]] bool found() const noexcept { return seed != 0; }
 };
 
-/// Runs seeds 1 .. most_seeds with the fault planted, in a child: how many find it?
+/// Runs seeds 1 .. most_seeds with the fault planted, each failing run in a child of its own, until it was found often
+/// enough to tell the share.
 discovery find_fault(const std::string& scenario, int fault, std::uint64_t most_seeds = 1'000,
                      memory_model model = memory_model::c11);
 

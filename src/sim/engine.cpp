@@ -320,6 +320,8 @@ void engine::begin_thread() {
   try {
     me.body(me.argument);
     if (me.block != nullptr && me.at_exit != nullptr) me.at_exit(me.block);
+    me.block = nullptr;
+    if (me.id == 0 && the.options_->finish != nullptr) the.options_->finish();
   } catch (const std::exception& e) {
     fail("an exception left thread %s: %s", me.name.data(), e.what());
   } catch (...) {
@@ -780,6 +782,8 @@ void futex_wake(futex_word* word, int count) noexcept {
 void futex_wake(atomic<std::uint64_t>* word, int count) noexcept {
   if (the.is_running()) the.futex_wake(word->address(), count);
 }
+
+unsigned cores() noexcept { return 2; }
 
 void relax() noexcept {
   if (the.is_running()) the.relax();

@@ -54,6 +54,7 @@ struct run_options {
   const std::function<void()>* body = nullptr;
   std::uint64_t step_limit = 200'000;
   const std::vector<std::string>* housekeepers = nullptr;  // parts of names of threads whose timers do not hide a deadlock
+  void (*finish)() = nullptr;  // main's last act, after its thread block is gone
   bool keep_story = false;
   std::uint64_t schedule_seed = 0;  // instead of the token's for the schedule; its data stay
   search* explore = nullptr;  // walks through all schedules instead of following the token's strategy

@@ -6,8 +6,10 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -40,7 +42,59 @@ bool read_all(int in, std::chrono::steady_clock::time_point until, std::string& 
   }
 }
 
+/// Where a child notes which run it does, so that its parent knows even if it dies.
+std::uint64_t& shared_progress() {
+  static std::uint64_t* const page = [] {
+    void* memory = mmap(nullptr, sizeof(std::uint64_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) std::abort();
+    return static_cast<std::uint64_t*>(memory);
+  }();
+  return *page;
+}
+
+constexpr std::chrono::seconds batch_limit{120};
+
+std::string write_down(const run_result& r) {
+  return std::to_string(r.failed ? 1 : 0) + ' ' + std::to_string(r.hash) + ' ' + std::to_string(r.steps) + ' ' +
+         std::to_string(r.choices) + '\n' + print(r.decisions) + '\n' + r.failure;
+}
+
+run_result read_back(const std::string& text) {
+  run_result r;
+  int failed = 0;
+  unsigned long long hash = 0;
+  unsigned long long steps = 0;
+  unsigned long long choices = 0;
+  std::sscanf(text.c_str(), "%d %llu %llu %llu", &failed, &hash, &steps, &choices);
+  const std::size_t second = text.find('\n') + 1;
+  const std::size_t third = text.find('\n', second) + 1;
+  r.failed = failed != 0;
+  r.hash = hash;
+  r.steps = steps;
+  r.choices = choices;
+  r.decisions = parse_schedule(std::string_view(text).substr(second, third - 1 - second)).value_or(schedule{});
+  r.failure = text.substr(third);
+  return r;
+}
+
 }  // namespace
+
+batch run_apart(std::uint64_t from, std::uint64_t to, const std::function<run_result(std::uint64_t)>& one_run) {
+  std::uint64_t& progress = shared_progress();
+  progress = from;
+  const auto text = isolate(
+      [&] {
+        run_result r;
+        for (; progress <= to && !r.failed; ++progress) r = one_run(progress);
+        return write_down(r);
+      },
+      batch_limit);
+  if (text) return {progress, read_back(*text)};
+  run_result dead;
+  dead.failed = true;
+  dead.failure = "the run crashed the program, or did not come to an end";
+  return {progress + 1, dead};
+}
 
 std::optional<std::string> isolate(const std::function<std::string()>& work, std::chrono::seconds limit) {
   std::array<int, 2> ends{};

@@ -3,6 +3,8 @@
 // shrink, the implementation. See shrink.hpp.
 #include "sim/shrink.hpp"
 
+#include "sim/isolate.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -14,12 +16,12 @@ namespace {
 
 constexpr std::uint64_t most_steps = 60'000'000;  // of all replays and searches together: a few seconds
 constexpr unsigned more_failures = 20;
-constexpr unsigned seeds_for_more = 3'000;
+constexpr std::uint64_t seeds_for_more = 3'000;
 
 class shrinker {
  public:
-  shrinker(const run_options& options, const run_result& found)
-      : options_(options), kind_(kind_of(found.failure)), best_{found.decisions, found.failure, 0} {}
+  shrinker(const run_options& options, const run_result& found, const runner& perform)
+      : options_(options), perform_(perform), kind_(kind_of(found.failure)), best_{found.decisions, found.failure, 0} {}
 
   shrunk work() {
     best_.decisions = reduce(best_.decisions);
@@ -33,7 +35,7 @@ class shrinker {
   std::optional<schedule> try_out(const schedule& candidate) {
     run_options again = options_;
     again.what.replay = candidate;
-    const run_result r = run(again);
+    const run_result r = run_apart(1, 1, [&](std::uint64_t) { return perform_(again); }).last;
     ++replays_;
     steps_ += r.steps;
     if (!r.failed || kind_of(r.failure) != kind_) return {};
@@ -69,25 +71,29 @@ class shrinker {
       unsigned depth;
     };
     constexpr std::array<variant, 3> calm{{{strategy_kind::pct, 2}, {strategy_kind::pct, 3}, {strategy_kind::sticky, 32}}};
-    unsigned failures = 0;
-    for (unsigned seed = 1; seed <= seeds_for_more && failures < more_failures && steps_ < most_steps; ++seed) {
-      if (best_.decisions.size() <= 1) return;
+    // The program's data come from the token's seed and stay; only the schedule's stream varies.
+    const auto try_seed = [&](std::uint64_t seed) {
       run_options other = options_;
       other.what.replay.reset();
       other.what.strategy = calm[seed % calm.size()].kind;
       other.what.depth = calm[seed % calm.size()].depth;
-      // The program's data come from the seed: it stays, and only the schedule's stream varies.
       other.schedule_seed = seed;
-      const run_result r = run(other);
-      steps_ += r.steps;
-      if (!r.failed || kind_of(r.failure) != kind_) continue;
-      ++failures;
-      schedule list = reduce(r.decisions);
+      return perform_(other);
+    };
+    std::uint64_t seed = 1;
+    for (unsigned failures = 0; failures < more_failures && best_.decisions.size() > 1; ++failures) {
+      const batch tried = run_apart(seed, seeds_for_more, try_seed);
+      steps_ += tried.last.steps * (tried.next - seed);
+      seed = tried.next;
+      if (!tried.last.failed || steps_ >= most_steps) return;
+      if (kind_of(tried.last.failure) != kind_) continue;
+      schedule list = reduce(tried.last.decisions);
       if (list.size() < best_.decisions.size()) best_.decisions = std::move(list);
     }
   }
 
   run_options options_;
+  const runner& perform_;
   std::string kind_;
   shrunk best_;
   std::uint64_t steps_ = 0;
@@ -103,6 +109,8 @@ std::string kind_of(const std::string& failure) {
   return kind;
 }
 
-shrunk shrink(const run_options& options, const run_result& found) { return shrinker(options, found).work(); }
+shrunk shrink(const run_options& options, const run_result& found, const runner& perform) {
+  return shrinker(options, found, perform).work();
+}
 
 }  // namespace coppice::internal::sim

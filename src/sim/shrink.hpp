@@ -9,6 +9,7 @@
 
 #include "sim/engine.hpp"
 
+#include <functional>
 #include <string>
 
 namespace coppice::internal::sim {
@@ -22,7 +23,10 @@ struct shrunk {
   unsigned replays = 0;
 };
 
-/// `options` names the scenario, `found` is a failing run of it. Many failing runs: call it in `isolate`.
-shrunk shrink(const run_options& options, const run_result& found);
+/// Does the run that the options ask for.
+using runner = std::function<run_result(const run_options&)>;
+
+/// `options` names the scenario, `found` is a failing run of it. Every run that may fail is done in a child.
+shrunk shrink(const run_options& options, const run_result& found, const runner& perform);
 
 }  // namespace coppice::internal::sim

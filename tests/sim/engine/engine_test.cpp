@@ -217,7 +217,8 @@ TEST_CASE("plain data under a spinlock does not race, with a lock left out it do
   const sim::scenario s("spinlock", counting(1));
   const sim::verdict v = sim::seeds("spinlock");
   CHECK_MESSAGE(v.passed(), v.report);
-  CHECK(sim::find_fault("spinlock", 1).failures == 1'000);
+  const sim::discovery d = sim::find_fault("spinlock", 1);
+  CHECK(d.failures == d.runs);  // a race is seen whatever the interleaving
 }
 
 TEST_CASE("a plain write after the release is not published by it") {

@@ -159,6 +159,9 @@ void futex_wake(atomic<std::uint64_t>* word, int count) noexcept;
 /// Wakes at most `count` sleepers. Touches only the *address* of `word`: it may be gone already.
 void futex_wake(futex_word* word, int count) noexcept;
 
+/// How many cores this program may use: two here.
+unsigned cores() noexcept;
+
 /// The thread lets others go first.
 void relax() noexcept;
 void fence(seq_cst_t) noexcept;
