@@ -66,8 +66,8 @@ exit_reason exit_reason::from_current_exception() noexcept {
     try {
       throw;
     } catch (const exit_error& e) {
-      // A failed call that nobody caught: the reason is that failure's, said in its words.
-      return from_exception("coppice::exit_error", e.what());
+      // A failed operation that nobody caught: its reason is ours, said in its words.
+      return e.reason().text().empty() ? with_text(e.reason().what(), e.what()) : e.reason();
     } catch (const std::exception& e) {
       return from_exception(readable(typeid(e).name()), e.what());
     } catch (const char* text) {
@@ -119,6 +119,7 @@ std::string_view to_text(exit_reason::code c) noexcept {
     case exit_reason::timeout: return "timeout";
     case exit_reason::calling_self: return "calling_self";
     case exit_reason::no_reply: return "no_reply";
+    case exit_reason::bad_request: return "bad_request";
     case exit_reason::system_limit: return "system_limit";
     case exit_reason::error: return "error";
     case exit_reason::custom: return "custom";

@@ -89,6 +89,8 @@ void yield_if_spent();
 
 /// Runs an owned process: resumes its fiber or handles what is queued, then releases or queues it again.
 void run_owned(slot& s) noexcept;
+/// The same for a direct caller: handles a few messages of others, then queues the process.
+void run_combined(slot& s) noexcept;
 /// An owner that leaves: releases the process, or queues it if something has arrived.
 void leave(slot& s) noexcept;
 /// Runs `job(argument)` for the owned process `s` on a pooled fiber, on this thread.
@@ -125,7 +127,7 @@ reply_phase phase_of(const detail::reply_slot& r, std::uint64_t serial) noexcept
 /// The waiter gives up. False: somebody is writing the reply or has written it; wait for `done`.
 bool abandon(detail::reply_slot& r, std::uint64_t serial) noexcept;
 /// The waiter has read the reply.
-void finish(detail::reply_slot& r, std::uint64_t serial) noexcept;
+void close_reply(detail::reply_slot& r, std::uint64_t serial) noexcept;
 /// Notes that `self` owes an answer, so that its death gives one.
 void note_open_reply(slot& self, detail::reply_slot* r, std::uint64_t serial);
 

@@ -43,7 +43,7 @@ void ask(pid who, void (*answer)(slot* target, void* context), void* context) {
       // `context` is on our stack: an answer under way must be over before we leave.
       while (!abandon(*q.reply, q.serial)) {
         if (answered(&q)) {
-          finish(*q.reply, q.serial);
+          close_reply(*q.reply, q.serial);
           break;
         }
         sync::relax();
@@ -51,7 +51,7 @@ void ask(pid who, void (*answer)(slot* target, void* context), void* context) {
       throw;
     }
   }
-  finish(*q.reply, q.serial);
+  close_reply(*q.reply, q.serial);
 }
 
 // --- the hidden process of a plain thread ----------------------------------------------------------------------------

@@ -112,7 +112,7 @@ bool abandon(reply_slot& r, std::uint64_t serial) noexcept {
   return true;
 }
 
-void finish(reply_slot& r, std::uint64_t serial) noexcept { retire(r, serial); }
+void close_reply(reply_slot& r, std::uint64_t serial) noexcept { retire(r, serial); }
 
 void note_open_reply(slot& self, reply_slot* r, std::uint64_t serial) {
   if (r == nullptr) return;

@@ -63,6 +63,7 @@ void turn(slot& s, int budget) noexcept {
 }
 
 void turn_of_worker(void* raw) { turn(*static_cast<slot*>(raw), batch); }
+void turn_of_caller(void* raw) { turn(*static_cast<slot*>(raw), combined); }
 
 /// A fiber came back: settles who the process belongs to.
 void after_run(slot& s, fiber* f, fiber_outcome outcome) noexcept {
@@ -139,6 +140,14 @@ void run_owned(slot& s) noexcept {
   const fiber_outcome outcome = resume(*f);
   before.restore();
   after_run(s, f, outcome);
+}
+
+void run_combined(slot& s) noexcept {
+  const direct_run run = run_on_fiber(s, &turn_of_caller, &s);
+  if (run.outcome == fiber_outcome::blocked)
+    commit_or_resume(s, run.on);
+  else if (run.outcome == fiber_outcome::done && !run.ended)
+    leave(s);
 }
 
 void run_scheduled(runnable* r) noexcept {

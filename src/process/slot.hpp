@@ -75,6 +75,7 @@ struct call_header {
   std::int64_t deadline;                          // sync::now()'s clock; sync::never
   pid caller;
   void (*unanswered)(node& request, const exit_reason& why) noexcept;  // null: `reply` is failed
+  std::uint64_t class_key;                        // the class the caller means; 0: any
 };
 
 // --- signals' payloads (behind the node, destroyed by destroy_signal) ------------------------------------------------

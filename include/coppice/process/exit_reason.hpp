@@ -27,7 +27,7 @@ struct reason_detail;
 class [[nodiscard]] exit_reason {
  public:
   enum code : std::uint8_t {
-    normal, shutdown, kill, killed, noproc, noconnection, timeout, calling_self, no_reply, system_limit,
+    normal, shutdown, kill, killed, noproc, noconnection, timeout, calling_self, no_reply, bad_request, system_limit,
     error, custom, bad_return_value, blocking_in_leaf, code_fault, cell_died, cell_corrupt, cell_overrun
   };
 

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// gen_core: one call. Read from the bottom: call_core claims an idle server and runs its handler at once, on a pooled fiber
+// (a leaf: on the caller's stack); everything else takes call_queued. Names have become pids before.
+//
+// The fast path: claim, serial, flags, class, enter, release: two locked instructions, no allocation, no queue, no clock.
+// What is rare stays off it by one flag (`careful`): suspended, traced, idle timeout armed, bounded.
+#include "otp/gen_core.hpp"
+
+#include <coppice/base/assert.hpp>
+
+#include "otp/gen_server_core.hpp"
+#include "process/signal.hpp"
+#include "process/system.hpp"
+#include "runtime/planted.hpp"
+
+namespace coppice::internal {
+
+using detail::call_record;
+using detail::call_status;
+using detail::handler_frame;
+using detail::has;
+using detail::trampoline;
+
+namespace {
+
+constexpr int longest_chain = 64;               // hops that the cycle check follows
+
+/// Whether `me` is waited for, directly or through others, by `target`. Racy reads of a chain that may change while it is
+/// read: so a cycle counts only if a second walk meets the same processes in the same waits.
+bool closes_cycle(const slot& me, const slot& target) noexcept {
+  std::uint64_t waits[longest_chain];
+  for (int round = 0; round < 2; ++round) {
+    const slot* s = &target;
+    int n = 0;
+    for (; s != nullptr && s != &me && n < longest_chain; s = s->calling.load(sync::seq_cst), ++n) {
+      const std::uint64_t wait = s->wait.load(sync::seq_cst);
+      if (round == 0)
+        waits[n] = wait;
+      else if (waits[n] != wait)
+        return false;
+    }
+    if (s != &me) return false;
+  }
+  return true;
+}
+
+/// What the server's end, or its refusal, means for the caller.
+call_status status_of(const exit_reason& why) noexcept {
+  switch (why.what()) {
+    case exit_reason::noproc: return call_status::noproc;
+    case exit_reason::no_reply: return call_status::no_reply;
+    case exit_reason::bad_request: return call_status::bad_request;
+    case exit_reason::system_limit: return call_status::full;
+    default: return call_status::ended;
+  }
+}
+
+bool is_answered(void* raw) {
+  const auto& r = *static_cast<const call_record*>(raw);
+  return phase_of(*r.reply, r.reply_serial) == reply_phase::done;
+}
+
+/// Gives the reply slot up from wherever the call is left. A reply that is being written is waited for: it is one move away.
+bool give_up(call_record& r) noexcept {
+  while (!abandon(*r.reply, r.reply_serial)) {
+    if (is_answered(&r)) return false;
+    sync::relax();
+  }
+  return true;
+}
+
+void take_answer(call_record& r) {
+  if (r.reply->failed) {
+    r.reason = r.reply->failure;
+    r.status = status_of(r.reason);
+  } else {
+    r.status = call_status::replied;
+  }
+  close_reply(*r.reply, r.reply_serial);
+}
+
+/// While a process waits for another: for the cycle check, and for whoever wants to know what it is doing.
+struct calling_mark {
+  slot& s;
+  calling_mark(slot& me, slot* target) noexcept : s(me) { s.calling.store(target, sync::seq_cst); }
+  ~calling_mark() { s.calling.store(nullptr, sync::relaxed); }
+};
+
+struct direct_start {
+  trampoline handler;
+  handler_frame* frame;
+};
+
+/// The job of a direct run. The frame lives on this fiber's stack: the caller may be gone before the handler is done.
+void run_handler(void* raw) noexcept {
+  const direct_start start = *static_cast<direct_start*>(raw);
+  handler_frame frame = std::move(*start.frame);
+  fiber* self = here().on;
+  self->user = &frame;
+  start.handler(frame);
+  if (frame.then_do != detail::after::nothing) {
+    slot& s = *frame.self;
+    s.cls->handles->finish(s, frame);
+  }
+  if (frame.record != nullptr) *start.frame = std::move(frame);   // still attached: the caller is there to read it
+  fiber* now = here().on;
+  if (now->user == &frame) now->user = nullptr;
+}
+
+void run_for_others(slot& s) noexcept;
+
+/// The owner is done with a direct call: lets go, or handles a few of those who came meanwhile.
+void let_go(slot& s) noexcept {
+  if (!release_if_empty(s)) [[unlikely]] run_for_others(s);
+}
+
+void run_for_others(slot& s) noexcept { run_combined(s); }
+
+void call_queued(call_record& r) {
+  thread_block& block = here();
+  slot& me = block.process != nullptr ? *block.process : proxy_of(block);
+  const calling_mark mark(me, r.to.is_local() ? r.to.where() : nullptr);
+  if (r.to.is_local() && closes_cycle(me, *r.to.where())) {
+    r.status = call_status::cycle;
+    return;
+  }
+  open_reply(r, me);
+  switch (deliver_bounded(r.to, new_call_node(r, detail::pid_of(me)))) {
+    case detail::sent::full:
+    case detail::sent::no_process:              // the node was disposed of, which answered
+    case detail::sent::yes: break;
+  }
+  await_reply(r);
+}
+
+/// The server is idle and ours, but wants to see every message: it gets a node, at once, on this thread.
+void call_carefully(call_record& r, slot& s) {
+  thread_block& block = here();
+  slot& me = block.process != nullptr ? *block.process : proxy_of(block);
+  const calling_mark mark(me, &s);
+  open_reply(r, me);
+  node* n = new_call_node(r, detail::pid_of(me));
+  n->serial = r.to.serial();
+  append(s, n);
+  run_owned(s);
+  await_reply(r);
+}
+
+/// The handler waits: its caller waits for it like for a queued one.
+void follow_blocked(call_record& r, slot& s, fiber* f) {
+  auto& frame = *static_cast<handler_frame*>(f->user);
+  s.since.store(sync::now(), sync::relaxed);    // since when it waits, as good as: no clock was read before
+  if (r.status == call_status::pending && r.reply == nullptr)
+    detail::detach(frame);
+  else
+    frame.record = nullptr;
+  commit_or_resume(s, f);
+}
+
+}  // namespace
+
+node* new_call_node(const call_record& r, pid caller) {
+  node* n = allocate_node_behind(sizeof(detail::call_header), r.type->size, r.type->align);
+  n->kind = node_kind::call;
+  n->type = r.type;
+  n->run = r.run;
+  ::new (&header_of(*n)) detail::call_header{
+      .reply = r.reply, .reply_serial = r.reply_serial, .deadline = sync::never, .caller = caller, .unanswered = nullptr,
+      .class_key = r.class_key};
+  r.type->move(detail::payload_of(*n), r.request);
+  return n;
+}
+
+void open_reply(call_record& r, slot& caller) {
+  r.caller = &caller;
+  r.number = begin_wait(caller);
+  r.reply = take_reply_slot(caller, r.number, r.place, r.reply_serial);
+}
+
+void await_reply(call_record& r) {
+  const std::int64_t timeout = r.timeout == infinity ? sync::never : r.timeout.count();
+  bool answered = false;
+  try {
+    answered = is_answered(&r) || wait_until(*r.caller, r.number, wait_state::signals, timeout, &is_answered, &r);
+  } catch (...) {
+    if (!give_up(r)) close_reply(*r.reply, r.reply_serial);
+    throw;
+  }
+  if (!answered && give_up(r)) {
+    r.status = call_status::timed_out;
+    return;
+  }
+  take_answer(r);
+}
+
+handled run_direct(slot& s, trampoline handler, handler_frame& frame) noexcept {
+  direct_start start{handler, &frame};
+  call_record* record = frame.record;
+  const direct_run run = run_on_fiber(s, &run_handler, &start);
+  if (run.outcome == fiber_outcome::done) return {false, run.ended};
+  if (run.outcome == fiber_outcome::blocked) {
+    if (record != nullptr) follow_blocked(*record, s, run.on);
+    else commit_or_resume(s, run.on);
+  }
+  return {true, false};
+}
+
+}  // namespace coppice::internal
+
+namespace coppice::detail {
+
+using namespace coppice::internal;
+
+void call_core(call_record& r) {
+  if (!r.to || !r.to.is_local()) {
+    if (!r.to) {
+      r.status = call_status::noproc;
+      return;
+    }
+    return call_queued(r);
+  }
+  slot& s = *r.to.where();
+  thread_block& block = internal::here();
+  slot* me = block.process;
+  if (me == &s && r.to.serial() == s.serial.load(sync::relaxed)) {
+    r.status = call_status::calling_self;
+    return;
+  }
+  if (r.queued || (--block.budget <= 0 && block.on != nullptr)) [[unlikely]] {
+    yield_if_spent();
+    if (r.queued) return call_queued(r);
+    return call_core(r);                       // perhaps on another thread now
+  }
+  if (!claim(s)) return call_queued(r);
+  if (s.serial.load(sync::relaxed) != r.to.serial() && !planted::is(planted::serial_unchecked_on_claim)) [[unlikely]] {
+    leave(s);
+    r.status = call_status::noproc;
+    return;
+  }
+  const std::uint32_t flags = s.flags.load(sync::relaxed);
+  if ((flags & careful) != 0) [[unlikely]] return call_carefully(r, s);
+  const class_descriptor& cls = *s.cls;
+  const trampoline run_it = (r.class_key != 0 && r.class_key != cls.key) || cls.handles == nullptr ? nullptr
+                             : r.run != nullptr ? r.run : cls.handles->find(cls, node_kind::call, r.type->key);
+  if (run_it == nullptr) [[unlikely]] {
+    leave(s);
+    r.status = call_status::bad_request;
+    return;
+  }
+  r.caller = me;
+  if (me != nullptr) me->calling.store(&s, sync::relaxed);
+  s.doing.store(r.type, sync::relaxed);
+  s.since.store(block.clock, sync::relaxed);
+
+  handler_frame frame;
+  frame.self = &s;
+  frame.state = state_of(s);
+  frame.request = r.request;
+  frame.type = r.type;
+  frame.record = &r;
+  handled run{false, false};
+  if ((flags & leaf) != 0) {
+    block.process = &s;
+    run_it(frame);
+    if (frame.then_do != after::nothing) cls.handles->finish(s, frame);
+    block.process = me;
+    run.ended = s.serial.load(sync::relaxed) != r.to.serial();
+  } else {
+    run = run_direct(s, run_it, frame);
+  }
+  if (!run.blocked && !run.ended) {
+    s.doing.store(nullptr, sync::relaxed);
+    let_go(s);
+  }
+  if (r.status == call_status::replied) [[likely]] {
+    if (me != nullptr) me->calling.store(nullptr, sync::relaxed);
+    return;
+  }
+  if (r.reply != nullptr) {                     // the handler waits, or keeps its `from`
+    const calling_mark mark(*r.caller, &s);
+    return await_reply(r);
+  }
+  if (me != nullptr) me->calling.store(nullptr, sync::relaxed);
+  r.status = run.ended ? call_status::ended : call_status::no_reply;
+  r.reason = std::move(frame.reason);
+}
+
+}  // namespace coppice::detail
