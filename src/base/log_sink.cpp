@@ -159,7 +159,7 @@ void write_to_stderr(void*, const report& r) {
   const int errno_of_caller = errno;
   std::string text = r.text();
   const std::uint32_t lost = lost_reports.exchange(0, sync::relaxed);
-  if (lost > 0) text.insert(0, "(" + std::to_string(lost) + " reports were lost: stderr took no more)\n");
+  if (lost > 0) text.insert(0, "(lost because stderr took no more: " + std::to_string(lost) + ")\n");
   if (!put_on_stderr(text)) lost_reports.fetch_add(lost + 1, sync::relaxed);
   errno = errno_of_caller;
 }

@@ -104,6 +104,11 @@ struct with_references {
   int& a;
   const std::string& b;
 };
+int somewhere = 0;
+struct with_default_reference {
+  int a;
+  int& b = somewhere;
+};
 struct base {
   int x;
 };
@@ -208,6 +213,7 @@ TEST_CASE("fields: bit-fields and references are walked but have no names") {
   CHECK(visit_fields(with_bits{5, 9}, [](const auto&... field) { return (static_cast<int>(field) + ...); }) == 14);
   CHECK(field_count<with_references> == 2);
   CHECK(field_names<with_references>().empty());
+  CHECK(field_count<with_default_reference> == 2);
 }
 
 TEST_CASE("fields: what has bases, constructors or is no struct is not walked") {

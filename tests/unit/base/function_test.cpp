@@ -51,6 +51,8 @@ void live_and_move() {
     CHECK(Counted::alive == 1);
     f = nullptr;
     CHECK(Counted::alive == 0);
+    function<void()> to_the_end{Counted()};
+    CHECK(Counted::alive == 1);
   }
   CHECK(Counted::alive == 0);
 }

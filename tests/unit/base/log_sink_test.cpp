@@ -153,7 +153,28 @@ TEST_CASE("log_sink: a stuck stderr loses reports instead of stopping the progra
   coppice::write_report(crash());
   (void)stderr_pipe.take();
   coppice::write_report(crash());
-  CHECK(stderr_pipe.take() == "(2 reports were lost: stderr took no more)\n" + crash().text());
+  CHECK(stderr_pipe.take() == "(lost because stderr took no more: 2)\n" + crash().text());
+}
+
+TEST_CASE("log_sink: a report larger than a pipe's atomic write arrives whole") {
+  captured_stderr stderr_pipe;
+  report large = crash();
+  large.headline.append(20'000, 'x');
+  coppice::write_report(large);
+  CHECK(stderr_pipe.take() == large.text());
+}
+
+TEST_CASE("log_sink: without a stderr nothing happens, not even to errno") {
+  captured_stderr stderr_pipe;
+  const int pipe_end = dup(STDERR_FILENO);
+  close(STDERR_FILENO);
+  errno = 42;
+  coppice::write_report(crash());
+  CHECK(errno == 42);
+  dup2(pipe_end, STDERR_FILENO);
+  close(pipe_end);
+  coppice::write_report(crash());
+  CHECK(stderr_pipe.take() == "(lost because stderr took no more: 1)\n" + crash().text());
 }
 
 TEST_CASE("log_sink: a sink may be replaced while others write") {

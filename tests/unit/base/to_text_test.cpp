@@ -271,6 +271,7 @@ TEST_CASE("to_text: strings, items and depth inside are bounded") {
   CHECK(text_of(std::vector<int>{1, 2, 3, 4}, {.max_items = 2}) == "{1, 2, …}");
   CHECK(text_of(std::vector<std::vector<int>>{{1, 2}, {3, 4}}, {.max_items = 1}) == "{{1, …}, …}");
   CHECK(text_of(std::vector<int>{1, 2}, {.max_items = 2}) == "{1, 2}");
+  CHECK(text_of(std::tuple(1, 2, 3, 4), {.max_items = 1}) == "{1, …}");
   tree deep;
   for (int i = 1; i < 6; ++i) deep = tree{i, {std::move(deep)}};
   CHECK(text_of(deep, {.max_depth = 4}) == "tree{value: 5, children: {tree{value: 4, children: {tree{…}}}}}");
