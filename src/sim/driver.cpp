@@ -43,6 +43,16 @@ std::map<std::string, entry>& registered() {
   return all;
 }
 
+std::map<int, std::string>& fault_names() {
+  static std::map<int, std::string> all;
+  return all;
+}
+
+std::string fault_text(int number) {
+  const auto at = fault_names().find(number);
+  return "fault " + std::to_string(number) + (at == fault_names().end() ? "" : " (" + at->second + ")");
+}
+
 entry* find(const std::string& name) {
   const auto at = registered().find(name);
   return at == registered().end() ? nullptr : &at->second;
@@ -182,6 +192,8 @@ scenario::scenario(std::string name, std::function<void()> body, scenario_option
   registered()[std::move(name)] = {std::move(body), std::move(options), {}};
 }
 
+planted_fault::planted_fault(int number, std::string name) { fault_names()[number] = std::move(name); }
+
 void check(bool condition, const char* text) {
   if (!condition) fail("%s", text);
 }
@@ -268,12 +280,21 @@ discovery find_fault(const std::string& name, int fault, std::uint64_t most_seed
     d.token = print(token_of(name, *e, d.seed, fault, model));
   }
 
-  std::array<char, 128> share{};
-  std::snprintf(share.data(), share.size(), ", fault %d: %s seed %llu, %.1f %% of %llu seeds", fault,
-                d.found() ? "found by" : "NOT FOUND,", static_cast<unsigned long long>(d.seed),
+  std::array<char, 96> share{};
+  std::snprintf(share.data(), share.size(), "%llu, %.1f %% of %llu seeds", static_cast<unsigned long long>(d.seed),
                 d.runs == 0 ? 0.0 : 100.0 * static_cast<double>(d.failures) / static_cast<double>(d.runs),
                 static_cast<unsigned long long>(d.runs));
-  d.summary = name + share.data() + (d.found() ? ": " + d.failure : "");
+  d.summary = name + ", " + fault_text(fault) +
+              (d.found() ? ": found by seed " + std::string(share.data()) + ": " + d.failure
+                         : ": NOT FOUND in " + std::to_string(d.runs) + " seeds");
+  return d;
+}
+
+discovery find_fault(const std::string& name, const std::string& fault, std::uint64_t most_seeds, memory_model model) {
+  for (const auto& [number, known] : fault_names())
+    if (known == fault) return find_fault(name, number, most_seeds, model);
+  discovery d;
+  d.summary = "no planted fault is called '" + fault + "'";
   return d;
 }
 

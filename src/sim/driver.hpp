@@ -73,6 +73,12 @@ verdict seeds(const std::string& scenario, std::uint64_t count, memory_model mod
 /// One run by its token, with its story.
 verdict replay(const std::string& token);
 
+/// Gives a planted fault a name for reports and for `find_fault`.
+class planted_fault {
+ public:
+  planted_fault(int number, std::string name);
+};
+
 struct discovery {
   std::uint64_t seed = 0;     // the first that found it; 0: none did
   std::uint64_t runs = 0;
@@ -87,6 +93,9 @@ struct discovery {
 /// Runs seeds 1 .. most_seeds with the fault planted, each failing run in a child of its own, until it was found often
 /// enough to tell the share.
 discovery find_fault(const std::string& scenario, int fault, std::uint64_t most_seeds = 1'000,
+                     memory_model model = memory_model::c11);
+
+discovery find_fault(const std::string& scenario, const std::string& fault, std::uint64_t most_seeds = 1'000,
                      memory_model model = memory_model::c11);
 
 struct exhaustion {

@@ -108,6 +108,7 @@ class engine {
 
  private:
   void prepare(const run_options& options);
+  unsigned free_number();
   simulated_thread& add_thread(void (*body)(void*), void* argument, const char* name);
   static void begin_thread();
   void end_thread();
@@ -287,19 +288,24 @@ void engine::abandon(const char* format, va_list arguments) noexcept {
 
 // --- threads -------------------------------------------------------------------------------------------------------------
 
-simulated_thread& engine::add_thread(void (*body)(void*), void* argument, const char* name) {
-  unsigned id = 0;
-  while (id < max_threads && threads_[id].at != phase::unused && !(threads_[id].at == phase::ended && threads_[id].joined))
-    ++id;
-  if (id == max_threads) fail("more than %u threads at once", max_threads);
+/// A number that no thread had, else one whose thread has ended and was joined.
+unsigned engine::free_number() {
+  for (unsigned id = 0; id < max_threads; ++id)
+    if (threads_[id].at == phase::unused) return id;
+  for (unsigned id = 1; id < max_threads; ++id)
+    if (threads_[id].at == phase::ended && threads_[id].joined) return id;
+  fail("more than %u threads at once", max_threads);
+}
 
+simulated_thread& engine::add_thread(void (*body)(void*), void* argument, const char* name) {
+  const unsigned id = free_number();
   simulated_thread& t = threads_[id];
-  const std::uint32_t count = t.count;  // a number that is used again goes on counting: keys stay unique
-  const knowledge knows = t.knows;
+  const std::uint32_t count = t.count;  // a number that is used again goes on counting: keys and epochs stay unique
+  const epoch own = t.knows.now.before.at[id];
   t = {};
   t.id = id;
   t.count = count;
-  t.knows.now = knows.now;
+  t.knows.now.before.at[id] = t.knows.now.bound.at[id] = own;
   t.knows.thread = id;
   t.body = body;
   t.argument = argument;

@@ -424,6 +424,7 @@ void completed_once() {
   completer.join();
 }
 
+const sim::planted_fault named(park_without_recheck, "park_without_recheck");
 const sim::scenario parking_scenario("toy_parking", parking);
 const sim::scenario slot_scenario("toy_slot", slot_taken_once);
 const sim::scenario cell_scenario("toy_cell", completed_once);
@@ -446,6 +447,15 @@ TEST_CASE("each fault planted in the toys is found") {
     MESSAGE(d.summary);
     CHECK(d.found());
   }
+}
+
+TEST_CASE("a planted fault can be named") {
+  const sim::discovery d = sim::find_fault("toy_parking", "park_without_recheck");
+  CHECK(d.found());
+  CHECK(has(d.summary, "toy_parking, fault 1 (park_without_recheck): found by seed"));
+  CHECK_FALSE(sim::find_fault("toy_parking", "unheard_of").found());
+  CHECK_FALSE(sim::find_fault("no such scenario", 1).found());
+  CHECK(has(sim::find_fault("toy_slot", park_without_recheck, 50).summary, "NOT FOUND in 50 seeds"));
 }
 
 // --- replay, shrinking, search ---------------------------------------------------------------------------------------------
