@@ -48,7 +48,7 @@ void report_crash(slot& s, const exit_reason& why) noexcept try {
   r.fields.push_back({"why", to_text(why)});
   if (!why.trace().empty()) r.fields.push_back({"trace", std::string(why.trace())});
   if (e != nullptr && !e->label.empty()) r.fields.push_back({"label", e->label});
-  if (e != nullptr && !e->ancestors.empty()) r.fields.push_back({"ancestors", list(e->ancestors)});
+  if (const auto ancestors = detail::ancestors_of(s); !ancestors.empty()) r.fields.push_back({"ancestors", list(ancestors)});
   if (e != nullptr && !e->callers.empty()) r.fields.push_back({"callers", list(e->callers)});
   if (e != nullptr && !e->links.empty()) {
     std::vector<pid> linked;

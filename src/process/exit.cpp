@@ -9,6 +9,7 @@
 #include "process/names.hpp"
 #include "process/process_timer.hpp"
 #include "process/signal.hpp"
+#include "process/spawn.hpp"
 #include "process/system.hpp"
 #include "runtime/planted.hpp"
 
@@ -88,10 +89,12 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
   drain(s);
   discard_mail(s, why);
   e = s.ext;                                    // a destructor or a late signal may have made it
+  drop(e != nullptr ? e->origin : s.ext.origin_only());
+  if (e != nullptr) drop(e->own);
   s.serial.store(0, sync::seq_cst);             // dead: from now on senders get noproc
   drain(s);                                     // and these get it, too: their serial does not fit any more
+  s.ext = nullptr;
   if (e != nullptr) {
-    s.ext = nullptr;
     fire_links(self, *e, why);
     fire_monitors(self, *e, why);
     if (planted::is(planted::down_before_names_freed)) {

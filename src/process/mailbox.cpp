@@ -26,7 +26,11 @@ void free_node(node* n) noexcept {
                                                                 : internal::block_depot::class_bytes(block));
 }
 
-sent send_core(pid to, node* n) noexcept { return internal::deliver_bounded(to, n); }
+sent send_core(pid to, node* n) noexcept {
+  const sent result = internal::deliver_bounded(to, n);
+  internal::spend();                             // who floods others lets them run now and then
+  return result;
+}
 
 }  // namespace coppice::detail
 

@@ -75,6 +75,8 @@ void wake(slot& s, std::uint64_t number) noexcept;
 /// The context that was left commits the wait for the fiber. False: the wait is over already; resume the fiber.
 bool commit_wait(slot& s, internal::fiber& f) noexcept;
 
+/// Takes in what has arrived. Throws detail::unwind when the process has to end. Returns: whether the fifo holds anything.
+bool take_arrivals(slot& s);
 /// Leaves the stack until `ready(context)`, which is asked again after each wake(s, number), signal and (any) message.
 /// Acts on signals meanwhile. `timeout`: ns, sync::never for none; 0 and less: only what is there already.
 /// Returns: false if the time passed first.
@@ -84,6 +86,11 @@ bool wait_until(slot& s, std::uint64_t number, wait_state how, std::int64_t time
 inline constexpr std::uint64_t yield_request = ~std::uint64_t{0};
 /// Gives the worker to others when the running process has used up its budget. At most one look at a counter else.
 void yield_if_spent();
+/// One reduction.
+inline void spend() {
+  thread_block& block = here();
+  if (--block.budget <= 0 && block.on != nullptr) [[unlikely]] yield_if_spent();
+}
 
 // --- running ---------------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ void describe(slot* target, void* raw) {
   out.traps_exits = detail::has(s, detail::trapping);
   if (const message_descriptor* doing = s.doing.load(sync::relaxed)) out.doing = doing->name;
   out.memory_bytes = sizeof(slot) + s.room + (detail::has(s, detail::boxed) ? s.cls->state_size : 0);
+  out.ancestors = detail::ancestors_of(s);
   const detail::extension* e = s.ext;
   if (e == nullptr) return;
   for (const auto& n : e->names) out.names.push_back(n.text);
@@ -37,7 +38,6 @@ void describe(slot* target, void* raw) {
   for (const auto& l : e->links) out.links.push_back(l.who);
   for (const auto& w : e->watches) out.monitors.push_back(w.who);
   for (const auto& w : e->watchers) out.monitored_by.push_back(w.who);
-  out.ancestors = e->ancestors;
   out.callers = e->callers;
   out.memory_bytes += sizeof(detail::extension);
 }

@@ -59,9 +59,11 @@ struct taken {
 bool receive_core(std::span<const receive_clause> clauses, duration wait) {
   slot& s = here();
   scan c{s, clauses};
-  const std::uint64_t number = internal::begin_wait(s);
-  const std::int64_t timeout = wait == infinity ? sync::never : wait.count();
-  if (!internal::wait_until(s, number, internal::wait_state::any, timeout, &look, &c)) return false;
+  if (!internal::take_arrivals(s) || !look(&c)) {           // often it is there already: no wait, no locked instruction
+    const std::uint64_t number = internal::begin_wait(s);
+    const std::int64_t timeout = wait == infinity ? sync::never : wait.count();
+    if (!internal::wait_until(s, number, internal::wait_state::any, timeout, &look, &c)) return false;
+  }
   internal::unlink_from_fifo(s, c.before, c.found);
   const taken message{c.found};
   c.clause->take(c.clause->context, *c.found->type, payload_of(*c.found));

@@ -100,7 +100,7 @@ direct_run run_on_fiber(slot& s, fiber_job job, void* argument) noexcept {
   f->process = &s;
   f->user = nullptr;
   before.enter(s, f);
-  const fiber_outcome outcome = enter(*f, job, argument);
+  const fiber_outcome outcome = enter(*f, job, argument, before.block.exceptions);
   before.restore();
   bool ended = false;
   if (outcome == fiber_outcome::done) {
@@ -115,7 +115,7 @@ void commit_or_resume(slot& s, fiber* f) noexcept {
   while (!commit_wait(s, *f)) {
     const place before;
     before.enter(s, f);
-    const fiber_outcome outcome = resume(*f);
+    const fiber_outcome outcome = resume(*f, before.block.exceptions);
     before.restore();
     if (outcome != fiber_outcome::blocked) {
       after_run(s, f, outcome);
@@ -137,7 +137,7 @@ void run_owned(slot& s) noexcept {
   s.fiber = nullptr;                           // before the resume, and before the word can become 0 (invariant 6)
   const place before;
   before.enter(s, f);
-  const fiber_outcome outcome = resume(*f);
+  const fiber_outcome outcome = resume(*f, before.block.exceptions);
   before.restore();
   after_run(s, f, outcome);
 }

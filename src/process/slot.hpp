@@ -117,6 +117,15 @@ struct dictionary_entry {
   void (*destroy)(void*) noexcept;
 };
 
+/// Who started a process, and who started that one: nearest first. Immutable and counted: all children of one process
+/// share it. Bounded, so that a chain of a million processes keeps nothing of its beginning (OL-55).
+struct lineage {
+  static constexpr unsigned longest = 8;
+  sync::atomic<std::uint32_t> holders{1};
+  unsigned count = 0;
+  pid who[longest];
+};
+
 struct extension {
   std::vector<link_entry> links;
   std::vector<watch_entry> watches;
@@ -126,13 +135,38 @@ struct extension {
   std::vector<open_reply> open_replies;       // `from`s that outlived their handler; swept when the vector would grow
   std::vector<open_reply> exit_waiters;       // stop(): answered with the exit reason at the very end
   std::vector<dictionary_entry> dictionary;
-  std::vector<pid> ancestors;                 // nearest first
+  lineage* origin = nullptr;                  // who made us, and who made them
+  lineage* own = nullptr;                     // what our children get; made when the first one is
   std::vector<pid> callers;
   pid parent{};                               // GS-5: whose EXIT ends a trapping server
   std::string label;
   exit_reason pending;                        // why we have to end, when flag exiting is set
   behaviour_data* data = nullptr;
   std::uint32_t suspend_count = 0;            // PR-90
+};
+
+/// The slot's pointer to its extension. Most processes need nothing of it but to know who made them: then the pointer,
+/// with its lowest bit set, is their lineage, and reads as null.
+class extension_cell {
+ public:
+  extension* get() const noexcept {
+    const std::uintptr_t raw = raw_;
+    return (raw & 1) == 0 ? reinterpret_cast<extension*>(raw) : nullptr;
+  }
+  operator extension*() const noexcept { return get(); }
+  extension* operator->() const noexcept { return get(); }
+  extension_cell& operator=(extension* e) noexcept {
+    raw_ = reinterpret_cast<std::uintptr_t>(e);
+    return *this;
+  }
+  lineage* origin_only() const noexcept {
+    const std::uintptr_t raw = raw_;
+    return (raw & 1) != 0 ? reinterpret_cast<lineage*>(raw & ~std::uintptr_t{1}) : nullptr;
+  }
+  void set_origin_only(lineage* l) noexcept { raw_ = reinterpret_cast<std::uintptr_t>(l) | 1; }
+
+ private:
+  sync::var<std::uintptr_t> raw_;
 };
 
 // --- the slot --------------------------------------------------------------------------------------------------------
@@ -160,7 +194,7 @@ struct slot : internal::runnable {             // {next}: run-queue link
   sync::var<internal::fiber*> fiber;
   sync::atomic<std::uint64_t> serial;          // of the live incarnation; 0: none
   sync::var<const class_descriptor*> cls;
-  sync::var<extension*> ext;
+  extension_cell ext;
   // second line
   sync::atomic<std::uint32_t> flags;           // written by the owner; `doomed` is also read by alive()
   sync::atomic<std::uint32_t> length;          // of the fifo; published for whoever asks from outside
@@ -190,6 +224,9 @@ inline pid pid_of(const slot& s) noexcept {
 }
 /// The extension, made at first use. Owner only.
 extension& ext_of(slot& s);
+
+/// Who made `s`, nearest first. Owner only.
+std::vector<pid> ancestors_of(const slot& s);
 
 /// The compiled half of a behaviour.
 struct behaviour {

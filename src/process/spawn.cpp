@@ -11,8 +11,14 @@ namespace coppice::detail {
 extension& ext_of(slot& s) {
   if (extension* e = s.ext) return *e;
   auto* made = new extension;
+  made->origin = s.ext.origin_only();
   s.ext = made;
   return *made;
+}
+
+std::vector<pid> ancestors_of(const slot& s) {
+  const lineage* l = s.ext.get() != nullptr ? s.ext->origin : s.ext.origin_only();
+  return l != nullptr ? std::vector<pid>(l->who, l->who + l->count) : std::vector<pid>();
 }
 
 spawned spawn_core(const spawn_request& what) {
@@ -96,16 +102,35 @@ slot& new_process(const detail::class_descriptor& cls, system& in) {
   return s;
 }
 
-void record_origin(slot& child, const slot* parent, bool is_parent) {
+namespace {
+
+/// What the children of `parent` get.
+detail::lineage& lineage_for_children(slot& parent) {
+  detail::extension& e = detail::ext_of(parent);
+  if (e.own != nullptr) return *e.own;
+  auto* l = new detail::lineage;
+  l->who[l->count++] = detail::pid_of(parent);
+  if (e.origin != nullptr)
+    for (unsigned i = 0; i < e.origin->count && l->count < detail::lineage::longest; ++i) l->who[l->count++] = e.origin->who[i];
+  e.own = l;
+  return *l;
+}
+
+}  // namespace
+
+void drop(detail::lineage* l) noexcept {
+  if (l != nullptr && l->holders.fetch_sub(1, sync::acq_rel) == 1) delete l;
+}
+
+void record_origin(slot& child, slot* parent, bool is_parent) {
   if (parent == nullptr) return;
-  detail::extension& e = detail::ext_of(child);
-  const pid who = detail::pid_of(*parent);
-  if (is_parent) e.parent = who;
-  e.ancestors.push_back(who);
-  if (const detail::extension* p = parent->ext) {
-    e.ancestors.insert(e.ancestors.end(), p->ancestors.begin(), p->ancestors.end());
-    if (e.ancestors.size() > longest_ancestry) e.ancestors.resize(longest_ancestry);
-  }
+  detail::lineage& l = lineage_for_children(*parent);
+  l.holders.fetch_add(1, sync::relaxed);
+  if (detail::extension* e = child.ext)
+    e->origin = &l;
+  else
+    child.ext.set_origin_only(&l);
+  if (is_parent) detail::ext_of(child).parent = detail::pid_of(*parent);
 }
 
 void link_new(slot& child, slot& parent) {

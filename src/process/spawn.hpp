@@ -13,10 +13,9 @@ namespace coppice::internal {
 /// Throws: exit_error{system_limit} when the system is closing or has as many processes as it may.
 slot& new_process(const detail::class_descriptor& cls, system& in);
 
-/// Ancestors that are remembered: a chain of a million must not grow with its length (OL-55).
-inline constexpr std::size_t longest_ancestry = 8;
 /// Records who made it: ancestors, callers, parent (PR-6, GS-5). Makes the extension only if there is something to record.
-void record_origin(slot& child, const slot* parent, bool is_parent);
+void record_origin(slot& child, slot* parent, bool is_parent);
+void drop(detail::lineage* l) noexcept;
 /// Both ends of a link between the owned `child` and the running process `parent`, at once (PR-3).
 void link_new(slot& child, slot& parent);
 /// A monitor of the running process or thread `watcher` on the owned `child`.

@@ -75,8 +75,13 @@ class limit {
   wait_timer* timer_ = nullptr;
 };
 
-void arm(slot& s, std::uint64_t number) noexcept {
-  s.wait.store(wait_word(number, wait_state::armed), sync::seq_cst);
+/// For `any`, what is waited for lies in the inbox, which the commit looks at once more. Anything else (a reply slot) is made
+/// ready by a store that only this seq_cst store, before the ask, is ordered with: pairs with complete() in reply.cpp.
+void arm(slot& s, std::uint64_t number, wait_state how) noexcept {
+  if (how == wait_state::any)
+    s.wait.store(wait_word(number, wait_state::armed), sync::release);
+  else
+    s.wait.store(wait_word(number, wait_state::armed), sync::seq_cst);
 }
 void disarm(slot& s, std::uint64_t number) noexcept {
   s.wait.store(wait_word(number, wait_state::done), sync::release);
@@ -112,11 +117,21 @@ void refuse_wait(slot& s) {
   if (has(s, detail::ending)) throw exit_error(exit_reason::noproc, "the process is ending: it cannot wait any more");
 }
 
+bool must_end(const slot& s) noexcept {
+  return (s.flags.load(sync::relaxed) & (std::uint32_t{detail::doomed} | std::uint32_t{detail::leaving})) != 0;
+}
+
 }  // namespace
+
+bool take_arrivals(slot& s) {
+  drain(s);
+  if (must_end(s)) [[unlikely]] throw_unwind();
+  return s.fifo.get() != nullptr;
+}
 
 std::uint64_t begin_wait(slot& s) noexcept {
   const std::uint64_t number = wait_number(s.wait.load(sync::relaxed)) + 1;
-  s.wait.store(wait_word(number, wait_state::armed), sync::seq_cst);
+  s.wait.store(wait_word(number, wait_state::armed), sync::relaxed);
   return number;
 }
 
@@ -167,11 +182,11 @@ bool wait_until(slot& s, std::uint64_t number, wait_state how, std::int64_t time
   limit until(s, number, timeout);
   for (;;) {
     drain(s);
-    if (has(s, detail::doomed) || has(s, detail::leaving)) {
+    if (must_end(s)) {
       disarm(s, number);
       throw_unwind();
     }
-    arm(s, number);
+    arm(s, number, how);
     if (ready(context)) {
       disarm(s, number);
       return true;

@@ -29,6 +29,7 @@ struct thread_block {
   worker* at = nullptr;                 // the worker this thread is, or null
   detail::slot* process = nullptr;      // the process that runs now, or null
   fiber* on = nullptr;                  // the fiber that runs now, or null: the thread's own stack
+  exception_state& exceptions = this_thread_exceptions();  // one address for the thread's whole life
   int budget = 0;                       // reductions left
   int nested = 0;                       // signals acted on for others, one inside the other
   unsigned home = 0;                    // the runtime a plain thread chose, by number; 0: the default one
