@@ -1,0 +1,3 @@
+module bench_peer
+
+go 1.19
