@@ -103,8 +103,7 @@ class local_queue {
     for (;;) {
       const std::uint64_t head = head_.load(sync::acquire);  // before the tail: a tail older than head cannot be seen
       const std::uint64_t tail = tail_.load(sync::acquire);  // pairs with push: the items are complete
-      const std::uint64_t held = tail - head;
-      if (held > capacity) continue;  // the head is old news, both have moved on
+      const std::uint64_t held = tail - head;                // too much if the head is old news: then `take` fails
       std::uint64_t count = held - held / 2;
       if (count > most) count = most;
       if (count == 0) return 0;

@@ -3,6 +3,8 @@
 // name_table: one holder per name, any bytes, flat memory; and readers that race with registering, growing and reuse.
 #include "process/name_table.hpp"
 
+#include <coppice/base/hash.hpp>
+
 #include "support/eventually.hpp"
 
 #include <doctest/doctest.h>
@@ -32,6 +34,31 @@ std::map<std::string, name_holder> everything(name_table& table) {
       },
       &all);
   return all;
+}
+
+// Names that agree in the whole hash: a first word that equals the hash's key makes the product with the second one 0.
+std::vector<std::string> colliding_names(std::size_t length, int count) {
+  std::vector<std::string> names;
+  for (int i = 0; i != count; ++i) {
+    std::string name(length, 'x');
+    for (std::size_t b = 0; b != 8; ++b) name[b] = static_cast<char>(coppice::detail::hash_key_2 >> (8 * b));
+    name[length > 16 ? 14 : length - 2] = static_cast<char>(i / 256);
+    name[length > 16 ? 15 : length - 1] = static_cast<char>(i);
+    names.push_back(name);
+    REQUIRE(coppice::hash_of(name) == coppice::hash_of(names.front()));
+  }
+  return names;
+}
+
+// `count` names that belong to shard 0 and, in a table that has not grown, to the bucket `bucket` of 16.
+std::vector<std::string> names_in_bucket(std::uint64_t bucket, std::size_t count) {
+  std::vector<std::string> names;
+  for (int i = 0; names.size() != count; ++i) {
+    const std::string name = "name" + std::to_string(i);
+    const std::uint64_t hash = coppice::hash_of(name);
+    if (hash >> 60 == 0 && hash % 16 == bucket) names.push_back(name);
+  }
+  return names;
 }
 
 // Of every length around a boundary of the table's words and of its inline part, with bytes that differ in one place only.
@@ -100,6 +127,35 @@ TEST_CASE("PR-70 names are bytes of any length and value, compared by value") {
   }
   for (std::size_t i = 0; i < names.size(); i += 2) REQUIRE(table.erase(names[i], holder(i)));
   for (std::size_t i = 0; i != names.size(); ++i) REQUIRE(static_cast<bool>(table.find(names[i])) == (i % 2 == 1));
+}
+
+TEST_CASE("PR-70 names that agree in their hash are told apart") {
+  name_table table;
+  for (std::size_t length : {15u, 16u, 17u, 23u, 80u, 81u, 200u}) {
+    CAPTURE(length);
+    const auto names = colliding_names(length, 300);
+    for (std::size_t i = 0; i != names.size(); ++i) {
+      REQUIRE_FALSE(table.find(names[i]));
+      REQUIRE_FALSE(table.insert(names[i], holder(i)));
+    }
+    for (std::size_t i = 0; i != names.size(); ++i) REQUIRE(table.find(names[i]) == holder(i));
+    for (std::size_t i = 0; i < names.size(); i += 3) REQUIRE(table.erase(names[i], holder(i)));
+    for (std::size_t i = 0; i != names.size(); ++i) REQUIRE(static_cast<bool>(table.find(names[i])) == (i % 3 != 0));
+  }
+}
+
+TEST_CASE("PR-70 the empty name is a name, also in an entry that held another one") {
+  name_table table;
+  for (int i = 0; i != 1000; ++i) {
+    const std::string other = std::to_string(i);
+    REQUIRE_FALSE(table.insert(other, holder(1)));
+    REQUIRE(table.erase(other, holder(1)));
+  }
+  CHECK_FALSE(table.find({}));
+  CHECK_FALSE(table.insert({}, holder(2)));
+  CHECK(table.find({}) == holder(2));
+  CHECK(table.find("") == holder(2));
+  CHECK(table.erase("", holder(2)));
 }
 
 TEST_CASE("name_table agrees with a map over random operations") {
@@ -186,6 +242,78 @@ TEST_CASE("name_table: a name that stays is found by everyone while others come,
   CHECK(missed == 0);
   CHECK(wrong == 0);
   CHECK(table.size() == steady.size());
+}
+
+TEST_CASE("name_table: an entry that changes its name under a reader does not give the new holder for the old name") {
+  name_table table;
+  const auto names = names_in_bucket(3, 2);
+  std::atomic<bool> over{false}, started{false};
+  int wrong = 0, found = 0;
+  std::thread reader([&] {
+    started = true;
+    while (!over)
+      if (const name_holder h = table.find(names[0])) {
+        ++found;
+        wrong += h != holder(0, 5);
+      }
+  });
+  while (!started) std::this_thread::yield();
+  for (int i = coppice::testing::rounds(200'000, 10'000'000); i != 0; --i)
+    for (std::size_t which : {0u, 1u}) {  // one entry: what was freed last is used first
+      if (table.insert(names[which], holder(which, 5 + which))) ++wrong;
+      if (!table.erase(names[which], holder(which, 5 + which))) ++wrong;
+    }
+  over = true;
+  reader.join();
+  CHECK(wrong == 0);
+  MESSAGE("found ", found, " times");
+}
+
+TEST_CASE("name_table: an entry that moves to another bucket does not lead a reader astray") {
+  name_table table;
+  const auto here = names_in_bucket(3, 8), elsewhere = names_in_bucket(4, 7);
+  REQUIRE_FALSE(table.insert(here[7], holder(7)));  // at the end of the chain for good
+  std::atomic<bool> over{false}, started{false};
+  int missed = 0;
+  std::thread reader([&] {
+    started = true;
+    while (!over) missed += !table.find(here[7]);
+  });
+  while (!started) std::this_thread::yield();
+  bool all = true;
+  for (int i = coppice::testing::rounds(30'000, 2'000'000); i != 0; --i)
+    for (const auto* names : {&here, &elsewhere}) {
+      for (std::size_t k = 0; k != 7; ++k) all = all && !table.insert((*names)[k], holder(k));
+      for (std::size_t k = 7; k-- != 0;) all = all && table.erase((*names)[k], holder(k));
+    }
+  over = true;
+  reader.join();
+  CHECK(all);
+  CHECK(missed == 0);
+}
+
+TEST_CASE("name_table: a table that grows under a reader hides nothing from it") {
+  const auto names = names_in_bucket(3, 12);
+  std::vector<std::string> others;
+  for (std::uint64_t bucket = 0; bucket != 16; ++bucket)
+    for (const std::string& name : names_in_bucket(bucket, 80)) others.push_back(name);
+  int missed = 0;
+  for (int round = coppice::testing::rounds(60, 3000); round != 0; --round) {
+    name_table table;
+    for (const std::string& name : names) REQUIRE_FALSE(table.insert(name, holder(1)));
+    std::atomic<bool> over{false}, started{false};
+    std::thread reader([&] {
+      while (!over) {
+        started = true;
+        for (const std::string& name : names) missed += !table.find(name);
+      }
+    });
+    while (!started) std::this_thread::yield();
+    for (const std::string& name : others) (void)table.insert(name, holder(2));
+    over = true;
+    reader.join();
+  }
+  CHECK(missed == 0);
 }
 
 TEST_CASE("PR-15 who has been told that a name is free does not find it any more") {
