@@ -37,6 +37,7 @@ struct open_answer {
 open_answer begin_answer(const reply_ticket& to, const message_descriptor& type);
 void send_answer(const reply_ticket& to, open_answer answer) noexcept;
 void answer_no_reply(const reply_ticket& to) noexcept;
+void answer_died(const reply_ticket& to, const exit_reason& why) noexcept;
 pid caller_of(const reply_ticket& to) noexcept;
 
 /// What arrives in the mailbox of who used send_request.

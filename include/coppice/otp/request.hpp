@@ -52,7 +52,7 @@ class [[nodiscard]] pending {
 
  private:
   void drop() noexcept {
-    if (core_.ref) detail::abandon_request(std::exchange(core_, {}).ref);
+    if (core_.ref) detail::abandon_request(std::exchange(core_, {}).ref, descriptor_of<response<R>>());
   }
   detail::request_core core_{};
 };

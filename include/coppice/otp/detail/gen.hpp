@@ -179,7 +179,7 @@ struct answer_record {
 /// Waits for the first answer to one of the requests; everything else stays in the mailbox (GS-60).
 void receive_answer(answer_record& record, duration wait);
 /// Nothing of this request will reach the mailbox any more.
-void abandon_request(reference ref) noexcept;
+void abandon_request(reference ref, const message_descriptor& type) noexcept;
 
 // --- stopping and system requests ------------------------------------------------------------------------------------
 

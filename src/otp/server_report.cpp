@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// server_report: what a server that ends abnormally leaves to its readers (GS-150..GS-155): a structured report with the
+// callback, the reason, who had asked, the state (through format_status), what waits, and the last events if they are kept.
+// It goes out before the crash report of the process.
+#include <coppice/base/log_sink.hpp>
+
+#include "otp/server_data.hpp"
+#include "process/query.hpp"
+#include "process/signal.hpp"
+
+#include <chrono>
+
+namespace coppice::internal {
+
+namespace {
+
+constexpr int most_messages = 16;            // of the queue that are looked at
+
+std::int64_t wall_clock() noexcept {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+std::string printed(const message_descriptor& type, const void* object) {
+  text_sink out({.max_bytes = 256});
+  type.print(out, object);
+  return out.take();
+}
+
+/// `want{}`; for what the handler has moved away only `want`.
+std::string last_message_of(const slot& self, const detail::handler_frame& frame) {
+  const server_data* d = data_of(self);
+  if (d != nullptr && !d->last_message.empty()) return d->last_message;
+  return frame.type != nullptr ? std::string(frame.type->name) : std::string();
+}
+
+/// GS-151.
+std::string client_of(const detail::handler_frame& frame) {
+  pid who = frame.caller;
+  if (!who && frame.record != nullptr && frame.record->caller != nullptr) who = detail::pid_of(*frame.record->caller);
+  if (!who) return frame.record != nullptr ? "a plain thread" : "";
+  if (!who.is_local()) return to_text(who) + " (remote)";
+  if (who.where()->serial.load(sync::acquire) != who.serial()) return to_text(who) + " (dead)";
+  return to_text(who);
+}
+
+/// `3 messages: want{} ×2, give_back{channel: 2}`.
+std::string queue_of(const slot& self) {
+  const std::uint32_t length = self.length.load(sync::relaxed);
+  if (length == 0) return {};
+  std::string text = std::to_string(length) + (length == 1 ? " message: " : " messages: ");
+  std::string same;
+  int times = 0;
+  const auto add = [&](bool last) {
+    if (times == 0) return;
+    text += same;
+    if (times > 1) text += " ×" + std::to_string(times);
+    if (!last) text += ", ";
+  };
+  node* newest = self.fifo;
+  node* n = newest->next;
+  for (int seen = 0; seen < most_messages; ++seen, n = n->next) {
+    const std::string one = n->type != nullptr ? printed(*n->type, detail::payload_of(*n)) : std::string("tick");
+    if (one != same) {
+      add(false);
+      same = one;
+      times = 0;
+    }
+    ++times;
+    if (n == newest) {
+      add(true);
+      return text;
+    }
+  }
+  add(true);
+  return text + ", …";
+}
+
+}  // namespace
+
+std::string title_of(const slot& self) {
+  std::string title(self.cls->name);
+  if (const detail::extension* e = self.ext) {
+    for (const detail::held_name& n : e->names)
+      if (n.text != title) title += " \"" + n.text + '"';
+    if (!e->label.empty()) title += " (" + e->label + ")";
+  }
+  return title + " " + to_text(detail::pid_of(self));
+}
+
+void report_server(slot& self, const detail::handler_frame& frame, std::string_view what) noexcept {
+  if (!would_log(log_level::error)) return;
+  try {
+    server_status raw;
+    text_sink state;
+    self.cls->print(state, detail::state_of(self));
+    raw.state = state.take();
+    raw.message = last_message_of(self, frame);
+    raw.reason = to_text(frame.reason);
+    if (const server_data* d = data_of(self))
+      for (const sys::event& e : d->log) raw.log.push_back(sys::to_text(e));
+    const server_status shown = formatted_status(self, std::move(raw));
+
+    report r{.level = log_level::error, .kind = "server", .headline = title_of(self) + "  in " + std::string(what) + "(" + shown.message + ")",
+             .fields = {}, .time = wall_clock()};
+    r.fields.push_back({"why", shown.reason});
+    if (!frame.reason.trace().empty()) r.fields.push_back({"thrown at", std::string(frame.reason.trace())});
+    if (std::string client = client_of(frame); what == "handle_call" && !client.empty()) r.fields.push_back({"asked by", std::move(client)});
+    r.fields.push_back({"state", shown.state});
+    if (std::string queue = queue_of(self); !queue.empty()) r.fields.push_back({"queue", std::move(queue)});
+    if (const auto ancestors = detail::ancestors_of(self); !ancestors.empty())
+      r.fields.push_back({"tree", "started by " + to_text(ancestors.front())});
+    for (const std::string& e : shown.log) r.fields.push_back({"event", e});
+    write_report(r);
+  } catch (...) {
+    // Out of memory while dying: the crash report of the process has no need of any.
+  }
+}
+
+void report_unexpected(slot& self, const node& n, std::string_view what) noexcept {
+  if (!would_log(log_level::warning)) return;
+  try {
+    report r{.level = log_level::warning, .kind = "server", .headline = title_of(self) + "  has no " + std::string(what) + " for a message and dropped it",
+             .fields = {}, .time = wall_clock()};
+    r.fields.push_back({"message", printed(*n.type, detail::payload_of(const_cast<node&>(n)))});
+    write_report(r);
+  } catch (...) {
+  }
+}
+
+}  // namespace coppice::internal
