@@ -16,7 +16,9 @@ namespace {
 constinit sync::atomic<assert_handler> installed_handler;
 }  // namespace
 
-assert_handler set_assert_handler(assert_handler handler) noexcept { return installed_handler.exchange(handler, sync::acq_rel); }
+assert_handler set_assert_handler(assert_handler handler) noexcept {
+  return installed_handler.exchange(handler, sync::acq_rel);
+}
 
 void detail::assertion_failed(const char* file, int line, const char* condition, const char* text) {
   if (assert_handler handler = installed_handler.load(sync::acquire)) handler(file, line, condition, text);

@@ -3,13 +3,13 @@
 // log_sink, the out-of-line part: the three forms of a report, the installed sink, and the default one (stderr).
 #include <coppice/base/log_sink.hpp>
 
+#include <poll.h>
+#include <unistd.h>
 #include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <coppice/base/detail/sync.hpp>
 #include <cstdio>
-#include <poll.h>
-#include <unistd.h>
 
 namespace coppice {
 
@@ -17,8 +17,8 @@ namespace sync = detail::sync;
 
 namespace {
 
-constexpr std::size_t report_width = 100;     // the time of day ends here
-constexpr std::size_t least_name_width = 8;   // "asked by"
+constexpr std::size_t report_width = 100;    // the time of day ends here
+constexpr std::size_t least_name_width = 8;  // "asked by"
 
 /// How many columns `text` takes: bytes that begin a UTF-8 character.
 std::size_t columns_of(std::string_view text) noexcept {
@@ -62,8 +62,8 @@ std::string time_of_day(std::int64_t time) {
 std::string date_and_time(std::int64_t time) {
   const calendar_time t = calendar_of(time);
   char text[96];
-  std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", t.year, t.month, t.day, t.hour, t.minute, t.second,
-                t.millisecond);
+  std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", t.year, t.month, t.day, t.hour, t.minute,
+                t.second, t.millisecond);
   return text;
 }
 
@@ -108,7 +108,8 @@ void append_json(std::string& out, std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     const auto code = static_cast<unsigned char>(c);
-    if (const std::size_t size = utf8_character(text.substr(i)); size != 1) {  // JSON must be UTF-8, values may be anything
+    if (const std::size_t size = utf8_character(text.substr(i));
+        size != 1) {  // JSON must be UTF-8, values may be anything
       out += size == 0 ? "\uFFFD" : text.substr(i, size);
       i += size == 0 ? 0 : size - 1;
     } else if (c == '"' || c == '\\') {
@@ -178,11 +179,16 @@ const log_sink& current_sink() noexcept {
 
 std::string_view to_text(log_level level) noexcept {
   switch (level) {
-    case log_level::debug: return "debug";
-    case log_level::info: return "info";
-    case log_level::notice: return "notice";
-    case log_level::warning: return "warning";
-    case log_level::error: return "error";
+    case log_level::debug:
+      return "debug";
+    case log_level::info:
+      return "info";
+    case log_level::notice:
+      return "notice";
+    case log_level::warning:
+      return "warning";
+    case log_level::error:
+      return "error";
   }
   return "unknown level";
 }

@@ -55,7 +55,7 @@ escape escape_of(char c, char quote) noexcept {
 struct time_unit {
   std::string_view name;
   std::uint64_t nanoseconds;
-  std::uint64_t up_to;   // the next unit begins here
+  std::uint64_t up_to;  // the next unit begins here
   int decimals;
 };
 
@@ -138,7 +138,7 @@ void text_sink::put_string(std::string_view text) noexcept {
   }
   put(shown.substr(plain));
   put("\"");
-  if (shown.size() < text.size()) put(ellipsis);   // outside: it is not part of the string
+  if (shown.size() < text.size()) put(ellipsis);  // outside: it is not part of the string
 }
 
 void text_sink::put_character(char c) noexcept {
@@ -157,7 +157,8 @@ void text_sink::put_pointer(const void* pointer) noexcept { put(pointer != nullp
 void text_sink::put_duration(std::int64_t nanoseconds) noexcept {
   if (nanoseconds == INT64_MAX) return put("infinity");
   const bool negative = nanoseconds < 0;
-  const std::uint64_t size = negative ? 0 - static_cast<std::uint64_t>(nanoseconds) : static_cast<std::uint64_t>(nanoseconds);
+  const std::uint64_t size =
+      negative ? 0 - static_cast<std::uint64_t>(nanoseconds) : static_cast<std::uint64_t>(nanoseconds);
   const time_unit* unit = time_units;
   // Not by size alone: 999,999,600 ns would read "1000 ms".
   auto rounds_up = [&] {

@@ -42,7 +42,7 @@ template <class T>
 struct as_base {
   as_base(const as_base&) = delete;
   template <class B>
-    requires(std::is_base_of_v<B, T> && !std::is_same_v<B, T>)
+  requires(std::is_base_of_v<B, T> && !std::is_same_v<B, T>)
   operator B&&() const&&;
 };
 
@@ -61,7 +61,8 @@ consteval bool takes_braced(std::index_sequence<I...>, std::index_sequence<J...>
 /// The first of T's parts is a base class. A field that would take just anything is none.
 template <class T, class Init, std::size_t... I>
 consteval bool begins_with_base(std::index_sequence<I...>) {
-  return requires { T{anything<as_base<T>>(), anything<Init>(I)...}; } && !requires { T{anything<as_base<void>>(), anything<Init>(I)...}; };
+  return requires { T{anything<as_base<T>>(), anything<Init>(I)...}; } &&
+         !requires { T{anything<as_base<void>>(), anything<Init>(I)...}; };
 }
 
 inline constexpr std::size_t not_countable = static_cast<std::size_t>(-1);
@@ -87,7 +88,8 @@ template <class T, class Init, std::size_t Total, std::size_t At, std::size_t Ta
 consteval std::size_t initialisers_of_field() {
   if constexpr (At + Taken > Total)
     return 1;  // does not like braces at all
-  else if constexpr (takes_braced<T, Init>(std::make_index_sequence<At>(), std::make_index_sequence<Total - At - Taken>()))
+  else if constexpr (takes_braced<T, Init>(std::make_index_sequence<At>(),
+                                           std::make_index_sequence<Total - At - Taken>()))
     return Taken;
   else
     return initialisers_of_field<T, Init, Total, At, Taken + 1>();
@@ -115,7 +117,8 @@ template <class T>
 consteval std::size_t count_fields() {
   if constexpr (!std::is_aggregate_v<T> || !std::is_class_v<T>)
     return not_countable;
-  else if constexpr (std::is_empty_v<T> && takes<T, by_value>(std::index_sequence<>()) && !takes<T, by_value>(std::index_sequence<0>()))
+  else if constexpr (std::is_empty_v<T> && takes<T, by_value>(std::index_sequence<>()) &&
+                     !takes<T, by_value>(std::index_sequence<0>()))
     return 0;
   else if constexpr (constexpr std::size_t made = count_initialisers<T, by_value, 0>();
                      made != not_countable && !takes<T, by_reference>(std::make_index_sequence<made + 1>()))
@@ -130,7 +133,8 @@ template <class T>
 inline constexpr std::size_t counted_fields = count_fields<T>();
 
 template <class T>
-concept has_fields_member = requires(const T& object) { std::tuple_size<std::remove_cvref_t<decltype(object.fields())>>::value; };
+concept has_fields_member =
+    requires(const T& object) { std::tuple_size<std::remove_cvref_t<decltype(object.fields())>>::value; };
 
 template <class T>
 consteval std::size_t fields_in() {
@@ -148,127 +152,123 @@ constexpr decltype(auto) bind_fields(T& object, F&& f) {
   if constexpr (Count == 0) {
     return std::forward<F>(f)();
   } else if constexpr (Count == 1) {
-        auto& [f0] = object;
-        return std::forward<F>(f)(f0);
+    auto& [f0] = object;
+    return std::forward<F>(f)(f0);
   } else if constexpr (Count == 2) {
-        auto& [f0, f1] = object;
-        return std::forward<F>(f)(f0, f1);
+    auto& [f0, f1] = object;
+    return std::forward<F>(f)(f0, f1);
   } else if constexpr (Count == 3) {
-        auto& [f0, f1, f2] = object;
-        return std::forward<F>(f)(f0, f1, f2);
+    auto& [f0, f1, f2] = object;
+    return std::forward<F>(f)(f0, f1, f2);
   } else if constexpr (Count == 4) {
-        auto& [f0, f1, f2, f3] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3);
+    auto& [f0, f1, f2, f3] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3);
   } else if constexpr (Count == 5) {
-        auto& [f0, f1, f2, f3, f4] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4);
+    auto& [f0, f1, f2, f3, f4] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4);
   } else if constexpr (Count == 6) {
-        auto& [f0, f1, f2, f3, f4, f5] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5);
+    auto& [f0, f1, f2, f3, f4, f5] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5);
   } else if constexpr (Count == 7) {
-        auto& [f0, f1, f2, f3, f4, f5, f6] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6);
+    auto& [f0, f1, f2, f3, f4, f5, f6] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6);
   } else if constexpr (Count == 8) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7);
   } else if constexpr (Count == 9) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8);
   } else if constexpr (Count == 10) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9);
   } else if constexpr (Count == 11) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10);
   } else if constexpr (Count == 12) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11);
   } else if constexpr (Count == 13) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12);
   } else if constexpr (Count == 14) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13);
   } else if constexpr (Count == 15) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14);
   } else if constexpr (Count == 16) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15);
   } else if constexpr (Count == 17) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16);
   } else if constexpr (Count == 18) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17);
   } else if constexpr (Count == 19) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17,
-        f18);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18);
   } else if constexpr (Count == 20) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18,
-        f19);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19);
   } else if constexpr (Count == 21) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20] =
-        object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18,
-        f19, f20);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19,
+                              f20);
   } else if constexpr (Count == 22) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21] =
-        object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18,
-        f19, f20, f21);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19,
+                              f20, f21);
   } else if constexpr (Count == 23) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21,
-        f22] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18,
-        f19, f20, f21, f22);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21, f22] =
+        object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19,
+                              f20, f21, f22);
   } else if constexpr (Count == 24) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21,
-        f22, f23] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18,
-        f19, f20, f21, f22, f23);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21, f22,
+           f23] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19,
+                              f20, f21, f22, f23);
   } else if constexpr (Count == 25) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21,
-        f22, f23, f24] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18,
-        f19, f20, f21, f22, f23, f24);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21, f22, f23,
+           f24] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19,
+                              f20, f21, f22, f23, f24);
   } else if constexpr (Count == 26) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21,
-        f22, f23, f24, f25] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18,
-        f19, f20, f21, f22, f23, f24, f25);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21, f22, f23,
+           f24, f25] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19,
+                              f20, f21, f22, f23, f24, f25);
   } else if constexpr (Count == 27) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21,
-        f22, f23, f24, f25, f26] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18,
-        f19, f20, f21, f22, f23, f24, f25, f26);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21, f22, f23,
+           f24, f25, f26] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19,
+                              f20, f21, f22, f23, f24, f25, f26);
   } else if constexpr (Count == 28) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21,
-        f22, f23, f24, f25, f26, f27] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18,
-        f19, f20, f21, f22, f23, f24, f25, f26, f27);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21, f22, f23,
+           f24, f25, f26, f27] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19,
+                              f20, f21, f22, f23, f24, f25, f26, f27);
   } else if constexpr (Count == 29) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21,
-        f22, f23, f24, f25, f26, f27, f28] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18,
-        f19, f20, f21, f22, f23, f24, f25, f26, f27, f28);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21, f22, f23,
+           f24, f25, f26, f27, f28] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19,
+                              f20, f21, f22, f23, f24, f25, f26, f27, f28);
   } else if constexpr (Count == 30) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21,
-        f22, f23, f24, f25, f26, f27, f28, f29] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18,
-        f19, f20, f21, f22, f23, f24, f25, f26, f27, f28, f29);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21, f22, f23,
+           f24, f25, f26, f27, f28, f29] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19,
+                              f20, f21, f22, f23, f24, f25, f26, f27, f28, f29);
   } else if constexpr (Count == 31) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21,
-        f22, f23, f24, f25, f26, f27, f28, f29, f30] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18,
-        f19, f20, f21, f22, f23, f24, f25, f26, f27, f28, f29, f30);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21, f22, f23,
+           f24, f25, f26, f27, f28, f29, f30] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19,
+                              f20, f21, f22, f23, f24, f25, f26, f27, f28, f29, f30);
   } else if constexpr (Count == 32) {
-        auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21,
-        f22, f23, f24, f25, f26, f27, f28, f29, f30, f31] = object;
-        return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18,
-        f19, f20, f21, f22, f23, f24, f25, f26, f27, f28, f29, f30, f31);
+    auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21, f22, f23,
+           f24, f25, f26, f27, f28, f29, f30, f31] = object;
+    return std::forward<F>(f)(f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19,
+                              f20, f21, f22, f23, f24, f25, f26, f27, f28, f29, f30, f31);
   }
 }
 
@@ -297,8 +297,8 @@ struct field_addresses {
 
 template <class T>
 constexpr field_addresses addresses_of_fields() noexcept {
-  return bind_fields<counted_fields<T>>(ghost<T>.value,
-                                        [](const auto&... field) { return field_addresses{{__builtin_addressof(field)...}}; });
+  return bind_fields<counted_fields<T>>(
+      ghost<T>.value, [](const auto&... field) { return field_addresses{{__builtin_addressof(field)...}}; });
 }
 
 /// T is bound directly, and the addresses are constants: no bit-field and no reference among the fields.
@@ -370,7 +370,7 @@ inline constexpr std::size_t field_count = detail::fields_in<std::remove_cvref_t
 /// Calls `f(field...)` with all fields of `object`, in their order.
 /// Returns:  what `f` returns.   Cost: none of its own.
 template <class T, class F>
-  requires reflectable<T>
+requires reflectable<T>
 constexpr decltype(auto) visit_fields(T&& object, F&& f) {
   if constexpr (detail::has_fields_member<std::remove_cvref_t<T>>) {
     auto&& tied = object.fields();
@@ -408,7 +408,9 @@ consteval std::uint64_t layout_of();
 template <class... Outer>
 struct layout_of_arguments {
   template <class T>
-  static consteval std::uint64_t get(const T*) { return type_hash<T>(); }
+  static consteval std::uint64_t get(const T*) {
+    return type_hash<T>();
+  }
   template <template <class...> class Of, class... Args>
   static consteval std::uint64_t get(const Of<Args...>*) {
     std::uint64_t hash = hash_of(text_before(type_name<Of<Args...>>(), '<'));
@@ -426,7 +428,9 @@ struct layout_of_fields {
   static consteval std::uint64_t get(type_list<Field...>) {
     std::uint64_t hash = sizeof...(Field);
     std::size_t index = 0;
-    ((hash = hash_mix(hash_mix(hash, hash_of(field_name<T>(index++))), layout_of<std::remove_cvref_t<Field>, Outer...>())), ...);
+    ((hash =
+          hash_mix(hash_mix(hash, hash_of(field_name<T>(index++))), layout_of<std::remove_cvref_t<Field>, Outer...>())),
+     ...);
     return hash;
   }
 };
@@ -456,7 +460,8 @@ consteval std::uint64_t layout_of() {
       if constexpr (!reflectable<T> || has_fields_member<T> || requires { std::tuple_size<T>::value; })
         hash = hash_mix(hash, layout_of_arguments<T, Outer...>::get(static_cast<const T*>(nullptr)));
       if constexpr (reflectable<T> && !requires { std::tuple_size<T>::value; })
-        hash = hash_mix(hash, layout_of_fields::get<T, T, Outer...>(decltype(visit_fields(std::declval<const T&>(), to_type_list))()));
+        hash = hash_mix(hash, layout_of_fields::get<T, T, Outer...>(
+                                  decltype(visit_fields(std::declval<const T&>(), to_type_list))()));
     }
     return hash;
   }

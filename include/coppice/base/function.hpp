@@ -57,7 +57,8 @@ void manage_callable(function_storage& from, function_storage* to) noexcept {
 
 template <class F>
 inline constexpr function_manager manager_of =
-    lies_inside<F> && std::is_trivially_copyable_v<F> && std::is_trivially_destructible_v<F> ? nullptr : &manage_callable<F>;
+    lies_inside<F> && std::is_trivially_copyable_v<F> && std::is_trivially_destructible_v<F> ? nullptr
+                                                                                             : &manage_callable<F>;
 
 /// What every signature shares: the storage and who looks after it.
 class function_base {
@@ -107,10 +108,11 @@ class function_of : private function_base {
  public:
   function_of() noexcept = default;
   function_of(std::nullptr_t) noexcept {}
-  function_of(function_of&& other) noexcept : function_base(std::move(other)), call_(std::exchange(other.call_, &call_empty)) {}
+  function_of(function_of&& other) noexcept
+      : function_base(std::move(other)), call_(std::exchange(other.call_, &call_empty)) {}
   template <class F>
-    requires(!std::is_base_of_v<function_of, std::remove_cvref_t<F>> && std::is_invocable_r_v<R, as_called<F>, Args...> &&
-             std::is_constructible_v<std::decay_t<F>, F> && !std::is_member_pointer_v<std::decay_t<F>>)
+  requires(!std::is_base_of_v<function_of, std::remove_cvref_t<F>> && std::is_invocable_r_v<R, as_called<F>, Args...> &&
+           std::is_constructible_v<std::decay_t<F>, F> && !std::is_member_pointer_v<std::decay_t<F>>)
   function_of(F&& callable) {
     if (is_null_callable<std::decay_t<F>>(callable)) return;
     emplace<std::decay_t<F>>(std::forward<F>(callable));
@@ -132,8 +134,12 @@ class function_of : private function_base {
   explicit operator bool() const noexcept { return call_ != &call_empty; }
   friend bool operator==(const function_of& f, std::nullptr_t) noexcept { return !f; }
 
-  R operator()(Args... args) requires(!IsConst) { return call_(storage_, std::forward<Args>(args)...); }
-  R operator()(Args... args) const requires IsConst {
+  R operator()(Args... args) requires(!IsConst)
+  {
+    return call_(storage_, std::forward<Args>(args)...);
+  }
+  R operator()(Args... args) const requires IsConst
+  {
     return call_(const_cast<function_storage&>(storage_), std::forward<Args>(args)...);
   }
 

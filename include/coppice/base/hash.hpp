@@ -32,7 +32,8 @@ constexpr std::uint64_t load_bytes(const char* at, std::size_t count) noexcept {
   }
 #endif
   std::uint64_t word = 0;
-  for (std::size_t i = 0; i < count; ++i) word |= static_cast<std::uint64_t>(static_cast<unsigned char>(at[i])) << (8 * i);
+  for (std::size_t i = 0; i < count; ++i)
+    word |= static_cast<std::uint64_t>(static_cast<unsigned char>(at[i])) << (8 * i);
   return word;
 }
 
@@ -68,7 +69,8 @@ constexpr std::uint64_t hash_of(std::string_view text, std::uint64_t seed = 0) n
 
 /// Mixes `value` into the hash `into`; the order of mixing matters.
 constexpr std::uint64_t hash_mix(std::uint64_t into, std::uint64_t value) noexcept {
-  return detail::fold(into ^ detail::hash_key_1, value ^ detail::hash_key_2) ^ detail::fold(value ^ detail::hash_key_3, into);
+  return detail::fold(into ^ detail::hash_key_1, value ^ detail::hash_key_2) ^
+         detail::fold(value ^ detail::hash_key_3, into);
 }
 
 }  // namespace coppice

@@ -32,10 +32,10 @@ struct report_field {
 /// Something worth telling whoever runs the program.
 struct report {
   log_level level = log_level::info;
-  std::string_view kind{};    ///< one word: crash, progress, shutdown. Must outlive the report: a literal.
-  std::string headline{};     ///< who and where: "ch3 <0.41>  in handle_call(want{})"
+  std::string_view kind{};  ///< one word: crash, progress, shutdown. Must outlive the report: a literal.
+  std::string headline{};   ///< who and where: "ch3 <0.41>  in handle_call(want{})"
   std::vector<report_field> fields{};
-  std::int64_t time = 0;      ///< wall clock, nanoseconds since 1970 in UTC; 0 is unknown
+  std::int64_t time = 0;  ///< wall clock, nanoseconds since 1970 in UTC; 0 is unknown
 
   /// For people: the headline and one indented line for each field; ends in a newline. Times are UTC.
   std::string text() const;
@@ -49,7 +49,7 @@ struct report {
 struct log_sink {
   void (*write)(void* context, const report& r) = nullptr;
   void* context = nullptr;
-  log_level least = log_level::info;   ///< reports below this level are not offered
+  log_level least = log_level::info;  ///< reports below this level are not offered
 };
 
 /// Installs `sink` for the whole program; null brings the default back.

@@ -32,8 +32,9 @@ inline constexpr bool is_unexpected<std::unexpected<E>> = true;
 
 /// U may become the value of an expected: it is not one of the things that have their own constructors.
 template <class U, class Expected>
-concept plain_value = !std::is_base_of_v<Expected, std::remove_cvref_t<U>> && !is_unexpected<std::remove_cvref_t<U>> &&
-                      !std::same_as<std::remove_cvref_t<U>, std::in_place_t> && !std::same_as<std::remove_cvref_t<U>, std::unexpect_t>;
+concept plain_value =
+    !std::is_base_of_v<Expected, std::remove_cvref_t<U>> && !is_unexpected<std::remove_cvref_t<U>> &&
+    !std::same_as<std::remove_cvref_t<U>, std::in_place_t> && !std::same_as<std::remove_cvref_t<U>, std::unexpect_t>;
 
 /// Calls `f` with the value of `self`, or with nothing where the value is void.
 template <class Self, class F>
@@ -98,22 +99,24 @@ class [[nodiscard]] result : public std::expected<T, E> {
   using value_type = T;
   using error_type = E;
 
-  constexpr result() requires std::default_initializable<T> = default;
+  constexpr result() requires std::default_initializable<T>
+  = default;
   template <class U = T>
-    requires(detail::plain_value<U, base> && std::constructible_from<T, U>)
+  requires(detail::plain_value<U, base> && std::constructible_from<T, U>)
   constexpr explicit(!std::convertible_to<U, T>) result(U&& value) : base(std::in_place, std::forward<U>(value)) {}
   template <class G>
-    requires std::constructible_from<E, const G&>
-  constexpr explicit(!std::convertible_to<const G&, E>) result(const std::unexpected<G>& why) : base(std::unexpect, why.error()) {}
+  requires std::constructible_from<E, const G&>
+  constexpr explicit(!std::convertible_to<const G&, E>) result(const std::unexpected<G>& why)
+      : base(std::unexpect, why.error()) {}
   template <class G>
-    requires std::constructible_from<E, G>
+  requires std::constructible_from<E, G>
   constexpr explicit(!std::convertible_to<G, E>) result(std::unexpected<G>&& why)
       : base(std::unexpect, std::move(why.error())) {}
   template <class... Args>
-    requires std::constructible_from<T, Args...>
+  requires std::constructible_from<T, Args...>
   constexpr explicit result(std::in_place_t, Args&&... args) : base(std::in_place, std::forward<Args>(args)...) {}
   template <class... Args>
-    requires std::constructible_from<E, Args...>
+  requires std::constructible_from<E, Args...>
   constexpr explicit result(std::unexpect_t, Args&&... args) : base(std::unexpect, std::forward<Args>(args)...) {}
   constexpr result(const base& other) : base(other) {}
   constexpr result(base&& other) noexcept(std::is_nothrow_move_constructible_v<base>) : base(std::move(other)) {}
@@ -126,16 +129,28 @@ class [[nodiscard]] result : public std::expected<T, E> {
   }
 
   /// `f(value)`, itself a result; an error passes by.
-  template <class F> constexpr auto and_then(F&& f) const& { return detail::result_and_then(*this, std::forward<F>(f)); }
-  template <class F> constexpr auto and_then(F&& f) && { return detail::result_and_then(std::move(*this), std::forward<F>(f)); }
+  template <class F> constexpr auto and_then(F&& f) const& {
+    return detail::result_and_then(*this, std::forward<F>(f));
+  }
+  template <class F> constexpr auto and_then(F&& f) && {
+    return detail::result_and_then(std::move(*this), std::forward<F>(f));
+  }
   /// The result of `f(value)`; an error passes by.
-  template <class F> constexpr auto transform(F&& f) const& { return detail::result_transform(*this, std::forward<F>(f)); }
-  template <class F> constexpr auto transform(F&& f) && { return detail::result_transform(std::move(*this), std::forward<F>(f)); }
+  template <class F> constexpr auto transform(F&& f) const& {
+    return detail::result_transform(*this, std::forward<F>(f));
+  }
+  template <class F> constexpr auto transform(F&& f) && {
+    return detail::result_transform(std::move(*this), std::forward<F>(f));
+  }
   /// `f(error)`, itself a result; a value passes by.
   template <class F> constexpr auto or_else(F&& f) const& { return detail::result_or_else(*this, std::forward<F>(f)); }
-  template <class F> constexpr auto or_else(F&& f) && { return detail::result_or_else(std::move(*this), std::forward<F>(f)); }
+  template <class F> constexpr auto or_else(F&& f) && {
+    return detail::result_or_else(std::move(*this), std::forward<F>(f));
+  }
   /// The same value, or the error `f(error)`.
-  template <class F> constexpr auto transform_error(F&& f) const& { return detail::result_transform_error(*this, std::forward<F>(f)); }
+  template <class F> constexpr auto transform_error(F&& f) const& {
+    return detail::result_transform_error(*this, std::forward<F>(f));
+  }
   template <class F> constexpr auto transform_error(F&& f) && {
     return detail::result_transform_error(std::move(*this), std::forward<F>(f));
   }
@@ -150,7 +165,7 @@ class [[nodiscard]] result : public std::expected<T, E> {
     return !a.has_value() && a.error() == why.error();
   }
   template <class U>
-    requires(detail::plain_value<U, base> && std::convertible_to<const U&, T>)
+  requires(detail::plain_value<U, base> && std::convertible_to<const U&, T>)
   friend constexpr bool operator==(const result& a, const U& value) {
     return a.has_value() && *a == value;
   }
@@ -173,14 +188,15 @@ class [[nodiscard]] result<void, E> : public std::expected<void, E> {
   constexpr result() noexcept = default;
   constexpr explicit result(std::in_place_t) noexcept {}
   template <class G>
-    requires std::constructible_from<E, const G&>
-  constexpr explicit(!std::convertible_to<const G&, E>) result(const std::unexpected<G>& why) : base(std::unexpect, why.error()) {}
+  requires std::constructible_from<E, const G&>
+  constexpr explicit(!std::convertible_to<const G&, E>) result(const std::unexpected<G>& why)
+      : base(std::unexpect, why.error()) {}
   template <class G>
-    requires std::constructible_from<E, G>
+  requires std::constructible_from<E, G>
   constexpr explicit(!std::convertible_to<G, E>) result(std::unexpected<G>&& why)
       : base(std::unexpect, std::move(why.error())) {}
   template <class... Args>
-    requires std::constructible_from<E, Args...>
+  requires std::constructible_from<E, Args...>
   constexpr explicit result(std::unexpect_t, Args&&... args) : base(std::unexpect, std::forward<Args>(args)...) {}
   constexpr result(const base& other) : base(other) {}
   constexpr result(base&& other) noexcept(std::is_nothrow_move_constructible_v<base>) : base(std::move(other)) {}
@@ -192,13 +208,25 @@ class [[nodiscard]] result<void, E> : public std::expected<void, E> {
     if (!this->has_value()) throw std::move(this->error());
   }
 
-  template <class F> constexpr auto and_then(F&& f) const& { return detail::result_and_then(*this, std::forward<F>(f)); }
-  template <class F> constexpr auto and_then(F&& f) && { return detail::result_and_then(std::move(*this), std::forward<F>(f)); }
-  template <class F> constexpr auto transform(F&& f) const& { return detail::result_transform(*this, std::forward<F>(f)); }
-  template <class F> constexpr auto transform(F&& f) && { return detail::result_transform(std::move(*this), std::forward<F>(f)); }
+  template <class F> constexpr auto and_then(F&& f) const& {
+    return detail::result_and_then(*this, std::forward<F>(f));
+  }
+  template <class F> constexpr auto and_then(F&& f) && {
+    return detail::result_and_then(std::move(*this), std::forward<F>(f));
+  }
+  template <class F> constexpr auto transform(F&& f) const& {
+    return detail::result_transform(*this, std::forward<F>(f));
+  }
+  template <class F> constexpr auto transform(F&& f) && {
+    return detail::result_transform(std::move(*this), std::forward<F>(f));
+  }
   template <class F> constexpr auto or_else(F&& f) const& { return detail::result_or_else(*this, std::forward<F>(f)); }
-  template <class F> constexpr auto or_else(F&& f) && { return detail::result_or_else(std::move(*this), std::forward<F>(f)); }
-  template <class F> constexpr auto transform_error(F&& f) const& { return detail::result_transform_error(*this, std::forward<F>(f)); }
+  template <class F> constexpr auto or_else(F&& f) && {
+    return detail::result_or_else(std::move(*this), std::forward<F>(f));
+  }
+  template <class F> constexpr auto transform_error(F&& f) const& {
+    return detail::result_transform_error(*this, std::forward<F>(f));
+  }
   template <class F> constexpr auto transform_error(F&& f) && {
     return detail::result_transform_error(std::move(*this), std::forward<F>(f));
   }

@@ -19,19 +19,22 @@ class secret {
  public:
   using hidden_type = T;
 
-  constexpr secret() requires std::default_initializable<T> = default;
+  constexpr secret() requires std::default_initializable<T>
+  = default;
   template <class U = T>
-    requires(std::convertible_to<U, T> && !std::same_as<std::remove_cvref_t<U>, secret>)
+  requires(std::convertible_to<U, T> && !std::same_as<std::remove_cvref_t<U>, secret>)
   constexpr secret(U&& value) noexcept(std::is_nothrow_constructible_v<T, U>) : value_(std::forward<U>(value)) {}
 
   constexpr const T& reveal() const& noexcept { return value_; }
   constexpr T& reveal() & noexcept { return value_; }
   constexpr T&& reveal() && noexcept { return std::move(value_); }
 
-  friend constexpr bool operator==(const secret& a, const secret& b) requires std::equality_comparable<T> {
+  friend constexpr bool operator==(const secret& a, const secret& b) requires std::equality_comparable<T>
+  {
     return a.value_ == b.value_;
   }
-  friend constexpr bool operator<(const secret& a, const secret& b) requires std::totally_ordered<T> {
+  friend constexpr bool operator<(const secret& a, const secret& b) requires std::totally_ordered<T>
+  {
     return a.value_ < b.value_;
   }
 

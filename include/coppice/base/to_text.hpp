@@ -15,9 +15,9 @@
 // 2. The text is cut between UTF-8 characters, never inside one.
 #pragma once
 
+#include <concepts>
 #include <coppice/base/fields.hpp>
 #include <coppice/base/type_name.hpp>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -32,10 +32,10 @@ class secret;
 
 /// How much of a value is shown.
 struct text_limits {
-  std::size_t max_bytes = 4096;         ///< of the whole text
-  std::size_t max_string_bytes = 256;   ///< of one string inside a struct or container
-  std::size_t max_items = 32;           ///< of one container
-  int max_depth = 8;                    ///< of braces in braces; at most 16
+  std::size_t max_bytes = 4096;        ///< of the whole text
+  std::size_t max_string_bytes = 256;  ///< of one string inside a struct or container
+  std::size_t max_items = 32;          ///< of one container
+  int max_depth = 8;                   ///< of braces in braces; at most 16
 };
 
 /// Where printed values go. Thread: one.
@@ -79,7 +79,7 @@ class text_sink {
   std::string text_{};
   text_limits limits_;
   static constexpr int max_nesting = 16;
-  std::size_t items_[max_nesting]{};   // so far, between each pair of open braces
+  std::size_t items_[max_nesting]{};  // so far, between each pair of open braces
   int depth_ = 0;
   bool full_ = false;
 };
@@ -167,7 +167,8 @@ concept like_exception = requires(const T& value) {
 /// Nanoseconds in a duration of any unit; saturates.
 template <class D>
 std::int64_t nanoseconds_in(const D& value) noexcept {
-  constexpr long double unit = 1e9L * static_cast<long double>(D::period::num) / static_cast<long double>(D::period::den);
+  constexpr long double unit =
+      1e9L * static_cast<long double>(D::period::num) / static_cast<long double>(D::period::den);
   if constexpr (std::is_integral_v<typename D::rep> && D::period::num == 1 && D::period::den == 1'000'000'000) {
     return static_cast<std::int64_t>(value.count());
   } else {
@@ -319,8 +320,8 @@ void print_scalar(text_sink& out, T value) noexcept {
   } else if constexpr (std::is_integral_v<T>) {
     out.put_integer(static_cast<std::uint64_t>(value));
   } else if constexpr (std::is_enum_v<T>) {
-    out.put_enumerator(list_enumerators<T>(std::make_index_sequence<values_of_enumeration<T>()>()), short_type_name<T>(),
-                       static_cast<std::int64_t>(value));
+    out.put_enumerator(list_enumerators<T>(std::make_index_sequence<values_of_enumeration<T>()>()),
+                       short_type_name<T>(), static_cast<std::int64_t>(value));
   } else if constexpr (std::is_same_v<T, const char*> || std::is_same_v<T, char*>) {
     if (value)
       out.put_string(value);

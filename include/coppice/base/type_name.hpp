@@ -37,7 +37,8 @@ constexpr auto signature_of() noexcept {
 
 constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 constexpr bool is_word(char c) noexcept {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || is_digit(c) || static_cast<unsigned char>(c) >= 0x80;
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || is_digit(c) ||
+         static_cast<unsigned char>(c) >= 0x80;
 }
 
 /// The compiler's own spelling of T: what stands behind "T = " up to the closing bracket.
@@ -88,20 +89,22 @@ struct number_words {
   }
 };
 
+/// The size of the words for an unnamed namespace if `text` begins with them, else 0.
+constexpr std::size_t unnamed_at(std::string_view text) noexcept {
+  for (std::string_view spelling : {"(anonymous namespace)", "<unnamed>", "{anonymous}"})
+    if (text.starts_with(spelling)) return spelling.size();
+  return 0;
+}
+
 /// Writes the spelling `text` to `out` in the one form that both compilers share.
 constexpr void normalise_type(std::string_view text, auto& out) noexcept {
-  constexpr std::string_view unnamed[] = {"(anonymous namespace)", "<unnamed>", "{anonymous}"};
   std::size_t i = 0;
   while (i < text.size()) {
-    std::string_view rest = text.substr(i);
-    bool was_unnamed = false;
-    for (std::string_view spelling : unnamed)
-      if (!was_unnamed && rest.starts_with(spelling)) {
-        out.put("{anonymous}");
-        i += spelling.size();
-        was_unnamed = true;
-      }
-    if (was_unnamed) continue;
+    if (const std::size_t unnamed = unnamed_at(text.substr(i)); unnamed != 0) {
+      out.put("{anonymous}");
+      i += unnamed;
+      continue;
+    }
     if (is_digit(text[i])) {  // a number: without the suffix of its type
       while (i < text.size() && is_digit(text[i])) out.put(text[i++]);
       while (i < text.size() && is_word(text[i])) ++i;
@@ -112,9 +115,11 @@ constexpr void normalise_type(std::string_view text, auto& out) noexcept {
         i += word.size();
         while (i < text.size() && text[i] == ' ' && number.take(word = word_at(text, i + 1))) i += 1 + word.size();
         number.write(out);
-      } else if ((word == "__cxx11" || word == "__1" || word == "_V2") && text.substr(i + word.size()).starts_with("::")) {
+      } else if ((word == "__cxx11" || word == "__1" || word == "_V2") &&
+                 text.substr(i + word.size()).starts_with("::")) {
         i += word.size() + 2;  // an inline namespace: only some compilers name it
-      } else if ((word == "basic_string" || word == "basic_string_view") && text.substr(i + word.size()).starts_with("<char>")) {
+      } else if ((word == "basic_string" || word == "basic_string_view") &&
+                 text.substr(i + word.size()).starts_with("<char>")) {
         out.put(word.substr(6));  // as everybody calls it
         i += word.size() + 6;
       } else {
@@ -123,8 +128,9 @@ constexpr void normalise_type(std::string_view text, auto& out) noexcept {
       }
     } else if (text[i] == ' ') {  // a space only between two words and behind a comma
       ++i;
-      const bool unnamed_follows = text.substr(i).starts_with(unnamed[0]) || text.substr(i).starts_with(unnamed[2]);
-      if (out.size > 0 && is_word(out.data[out.size - 1]) && i < text.size() && (is_word(text[i]) || unnamed_follows)) out.put(' ');
+      const bool before = out.size > 0 && is_word(out.data[out.size - 1]);
+      const bool behind = i < text.size() && (is_word(text[i]) || unnamed_at(text.substr(i)) != 0);
+      if (before && behind) out.put(' ');
     } else {
       out.put(text[i]);
       if (text[i++] == ',') out.put(' ');

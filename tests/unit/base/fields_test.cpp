@@ -82,7 +82,8 @@ struct thirty_two {
   double d0, d1, d2, d3, d4, d5, d6, d7;
 };
 struct thirty_three {
-  char a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, b4, b5, b6, b7, c0, c1, c2, c3, c4, c5, c6, c7, d0, d1, d2, d3, d4, d5, d6, d7, e0;
+  char a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, b4, b5, b6, b7, c0, c1, c2, c3, c4, c5, c6, c7, d0, d1, d2, d3,
+      d4, d5, d6, d7, e0;
 };
 struct with_defaults {
   int size = 3;
@@ -138,25 +139,31 @@ union either {
 
 }  // namespace
 
-TEST_CASE("fields: numbers, text and enumerations count") { each_counts_as_one<int, bool, double, colour, std::string, std::string_view>(); }
+TEST_CASE("fields: numbers, text and enumerations count") {
+  each_counts_as_one<int, bool, double, colour, std::string, std::string_view>();
+}
 
-TEST_CASE("fields: structs inside count as one") { each_counts_as_one<empty, pair_of_ints, alone<alone<int>>, with_defaults>(); }
+TEST_CASE("fields: structs inside count as one") {
+  each_counts_as_one<empty, pair_of_ints, alone<alone<int>>, with_defaults>();
+}
 
 TEST_CASE("fields: standard containers count as one") {
-  each_counts_as_one<std::vector<int>, std::vector<std::any>, std::set<int>, std::map<int, std::string>, std::deque<std::string>,
-                     std::array<int, 3>, std::array<pair_of_ints, 3>, std::array<std::string, 2>, std::span<const int>>();
+  each_counts_as_one<std::vector<int>, std::vector<std::any>, std::set<int>, std::map<int, std::string>,
+                     std::deque<std::string>, std::array<int, 3>, std::array<pair_of_ints, 3>,
+                     std::array<std::string, 2>, std::span<const int>>();
 }
 
 TEST_CASE("fields: vocabulary types that convert from anything count as one") {
-  each_counts_as_one<std::any, std::function<void()>, std::optional<int>, std::optional<std::any>, std::optional<std::optional<int>>,
-                     std::variant<int>, std::variant<std::any, int>, std::variant<std::monostate, int>, std::tuple<>, std::tuple<int>,
-                     std::tuple<std::any>, std::pair<int, int>, std::expected<int, std::string>, coppice::secret<std::string>,
+  each_counts_as_one<std::any, std::function<void()>, std::optional<int>, std::optional<std::any>,
+                     std::optional<std::optional<int>>, std::variant<int>, std::variant<std::any, int>,
+                     std::variant<std::monostate, int>, std::tuple<>, std::tuple<int>, std::tuple<std::any>,
+                     std::pair<int, int>, std::expected<int, std::string>, coppice::secret<std::string>,
                      from_anything>();
 }
 
 TEST_CASE("fields: pointers, owners and times count as one") {
-  each_counts_as_one<int*, void (*)(), std::unique_ptr<int>, std::shared_ptr<int>, std::exception_ptr, std::chrono::nanoseconds,
-                     std::chrono::system_clock::time_point>();
+  each_counts_as_one<int*, void (*)(), std::unique_ptr<int>, std::shared_ptr<int>, std::exception_ptr,
+                     std::chrono::nanoseconds, std::chrono::system_clock::time_point>();
 }
 
 TEST_CASE("fields: types that resist count as one") {
@@ -183,7 +190,9 @@ TEST_CASE("fields: they are visited in order, by reference") {
   CHECK(value.idle.empty());
   CHECK(value.name == "ch3!");
   const with_defaults constant;
-  CHECK(visit_fields(constant, [](const int& size, const std::set<int>& idle, const std::string&) { return size + *idle.begin(); }) == 4);
+  CHECK(visit_fields(constant, [](const int& size, const std::set<int>& idle, const std::string&) {
+          return size + *idle.begin();
+        }) == 4);
   CHECK(visit_fields(empty(), [](auto&... none) { return sizeof...(none); }) == 0);
 }
 
@@ -351,7 +360,9 @@ TEST_CASE("layout: another name, order, type, number or nested field of a field 
   static_assert(layout_hash<std::array<v1::lease, 2>>() != layout_hash<std::array<v1::lease, 3>>());
 }
 
-TEST_CASE("layout: alignment and padding change the hash") { static_assert(layout_hash<pair_of_ints>() != layout_hash<padded>()); }
+TEST_CASE("layout: alignment and padding change the hash") {
+  static_assert(layout_hash<pair_of_ints>() != layout_hash<padded>());
+}
 
 TEST_CASE("layout: a type that contains itself has a hash, and it depends on the rest") {
   static_assert(layout_hash<v1::tree>() == layout_hash<v2::tree>());

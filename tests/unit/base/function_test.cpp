@@ -66,7 +66,9 @@ TEST_CASE("function: it calls what it holds, with arguments and result") {
   CHECK(f(4) == 5);
   f = &plain;
   CHECK(f(5) == 6);
-  function<std::string(std::string&&, const int&)> g = [](std::string&& s, const int& n) { return std::move(s) + std::to_string(n); };
+  function<std::string(std::string&&, const int&)> g = [](std::string&& s, const int& n) {
+    return std::move(s) + std::to_string(n);
+  };
   CHECK(g("a", 1) == "a1");
   function<void()> ignores = [] { return 7; };
   ignores();
@@ -131,7 +133,8 @@ TEST_CASE("function: empty is nullptr, and a null function pointer is empty") {
 }
 
 TEST_CASE("function: a call while empty or moved from is reported, in every build") {
-  auto old = coppice::set_assert_handler([](const char*, int, const char*, const char*) { throw called_while_empty(); });
+  auto old =
+      coppice::set_assert_handler([](const char*, int, const char*, const char*) { throw called_while_empty(); });
   function<int()> f;
   CHECK_THROWS_AS(f(), called_while_empty);
   f = [] { return 1; };

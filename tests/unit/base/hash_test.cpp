@@ -12,9 +12,10 @@ using coppice::hash_of;
 
 TEST_CASE("hash: the compiler and the running program agree for every length") {
   constexpr std::string_view text = "the quick brown fox jumps over the lazy dog, twice";
-  constexpr std::uint64_t early[] = {hash_of(text.substr(0, 0)),  hash_of(text.substr(0, 3)),  hash_of(text.substr(0, 7)),
-                                     hash_of(text.substr(0, 8)),  hash_of(text.substr(0, 9)),  hash_of(text.substr(0, 16)),
-                                     hash_of(text.substr(0, 17)), hash_of(text.substr(0, 33)), hash_of(text)};
+  constexpr std::uint64_t early[] = {
+      hash_of(text.substr(0, 0)),  hash_of(text.substr(0, 3)),  hash_of(text.substr(0, 7)),
+      hash_of(text.substr(0, 8)),  hash_of(text.substr(0, 9)),  hash_of(text.substr(0, 16)),
+      hash_of(text.substr(0, 17)), hash_of(text.substr(0, 33)), hash_of(text)};
   const std::size_t sizes[] = {0, 3, 7, 8, 9, 16, 17, 33, text.size()};
   for (std::size_t i = 0; i < std::size(sizes); ++i) {
     const std::string copy(text.substr(0, sizes[i]));

@@ -5,10 +5,10 @@
 
 #include <doctest/doctest.h>
 
-#include <cerrno>
 #include <fcntl.h>
-#include <string>
 #include <unistd.h>
+#include <cerrno>
+#include <string>
 #include <vector>
 
 using coppice::log_level;
@@ -17,7 +17,7 @@ using coppice::report;
 
 namespace {
 
-constexpr std::int64_t noon = 1'732'104'003'114'000'000;   // 2024-11-20 12:00:03.114 UTC
+constexpr std::int64_t noon = 1'732'104'003'114'000'000;  // 2024-11-20 12:00:03.114 UTC
 
 report crash() {
   return {.level = log_level::error,
@@ -34,7 +34,9 @@ struct installed {
   ~installed() { coppice::set_log_sink(before); }
 };
 
-void remember(void* context, const report& r) { static_cast<std::vector<std::string>*>(context)->push_back(r.headline); }
+void remember(void* context, const report& r) {
+  static_cast<std::vector<std::string>*>(context)->push_back(r.headline);
+}
 
 /// Sends stderr into a pipe for a scope.
 class captured_stderr {
@@ -45,8 +47,7 @@ class captured_stderr {
     if (full) {
       fcntl(ends_[1], F_SETFL, O_NONBLOCK);
       const std::string filler(4096, 'x');
-      while (write(ends_[1], filler.data(), filler.size()) > 0) {
-      }
+      while (write(ends_[1], filler.data(), filler.size()) > 0) {}
       fcntl(ends_[1], F_SETFL, 0);
     }
     dup2(ends_[1], STDERR_FILENO);
@@ -88,21 +89,28 @@ TEST_CASE("log_sink: long names widen the column and characters count, not bytes
 
 TEST_CASE("log_sink: the single line holds all and never breaks") {
   CHECK(crash().single_line() ==
-        "2024-11-20T12:00:03.114Z [error] crash ch3 <0.41>  in handle_call(want{}); why: std::out_of_range: no channel 7; "
+        "2024-11-20T12:00:03.114Z [error] crash ch3 <0.41>  in handle_call(want{}); why: std::out_of_range: no channel "
+        "7; "
         "asked by: shop <0.57>; trace: one\\ntwo");
 }
 
 TEST_CASE("log_sink: the JSON form escapes what it must") {
-  report r{.level = log_level::warning, .kind = "stuck", .headline = "say \"hi\"\\\n\x01", .fields = {{"a", "1"}, {"b", "ü"}}, .time = noon};
+  report r{.level = log_level::warning,
+           .kind = "stuck",
+           .headline = "say \"hi\"\\\n\x01",
+           .fields = {{"a", "1"}, {"b", "ü"}},
+           .time = noon};
   CHECK(r.json() ==
         "{\"level\":\"warning\",\"kind\":\"stuck\",\"headline\":\"say \\\"hi\\\"\\\\\\n\\u0001\","
         "\"time\":\"2024-11-20T12:00:03.114Z\",\"fields\":{\"a\":\"1\",\"b\":\"ü\"}}");
-  CHECK(report{.kind = "k", .headline = "bad \xff\xc3(\xe2\x82 end \xed\xa0\x80"}.json().find("bad \uFFFD\uFFFD(\uFFFD\uFFFD end \uFFFD\uFFFD\uFFFD") !=
-        std::string::npos);
+  CHECK(report{.kind = "k", .headline = "bad \xff\xc3(\xe2\x82 end \xed\xa0\x80"}.json().find(
+            "bad \uFFFD\uFFFD(\uFFFD\uFFFD end \uFFFD\uFFFD\uFFFD") != std::string::npos);
 }
 
 TEST_CASE("log_sink: dates are right at leap days and before 1970") {
-  auto line = [](std::int64_t seconds) { return report{.kind = "k", .time = seconds * 1'000'000'000}.single_line().substr(0, 24); };
+  auto line = [](std::int64_t seconds) {
+    return report{.kind = "k", .time = seconds * 1'000'000'000}.single_line().substr(0, 24);
+  };
   CHECK(line(1'709'164'800) == "2024-02-29T00:00:00.000Z");
   CHECK(line(1'709'251'200) == "2024-03-01T00:00:00.000Z");
   CHECK(line(951'782'400) == "2000-02-29T00:00:00.000Z");
@@ -125,7 +133,7 @@ TEST_CASE("log_sink: an installed sink gets the reports of its level and above")
 TEST_CASE("log_sink: installing gives the old one back, null the default") {
   const log_sink sink{};
   CHECK(coppice::set_log_sink(&sink) == nullptr);
-  coppice::write_report(crash());   // without a write function: nothing happens
+  coppice::write_report(crash());  // without a write function: nothing happens
   CHECK(coppice::set_log_sink(nullptr) == &sink);
   CHECK(coppice::would_log(log_level::notice));
   CHECK_FALSE(coppice::would_log(log_level::info));

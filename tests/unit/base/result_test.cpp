@@ -25,7 +25,7 @@ result<int, call_failed> half(int n) {
 struct from_anything {
   int converted = 0;
   template <class T>
-    requires(!std::is_same_v<std::remove_cvref_t<T>, from_anything>)
+  requires(!std::is_same_v<std::remove_cvref_t<T>, from_anything>)
   from_anything(T&&) : converted(1) {}
 };
 
@@ -95,7 +95,9 @@ TEST_CASE("result: values that can only be moved pass through") {
   result<std::unique_ptr<int>, call_failed> r = std::make_unique<int>(3);
   std::unique_ptr<int> out = std::move(r).value();
   CHECK(*out == 3);
-  auto next = result<std::unique_ptr<int>, call_failed>(std::make_unique<int>(4)).transform([](std::unique_ptr<int> p) { return *p + 1; });
+  auto next = result<std::unique_ptr<int>, call_failed>(std::make_unique<int>(4)).transform([](std::unique_ptr<int> p) {
+    return *p + 1;
+  });
   CHECK(*next == 5);
 }
 

@@ -161,8 +161,9 @@ TEST_CASE("to_text: structs show the names of their fields") {
   CHECK(text_of(ch3()) == "ch3{idle: {1, 2}}");
   CHECK(text_of(want()) == "want{}");
   CHECK(text_of(give_back{2}) == "give_back{channel: 2, note: \"\"}");
-  CHECK(text_of(nested()) ==
-        R"(nested{inner: give_back{channel: 7, note: "say \"hi\"\n"}, some: 3, none: none, letter: 'x', yes: true, half: 0.5, words: "abc"})");
+  CHECK(
+      text_of(nested()) ==
+      R"(nested{inner: give_back{channel: 7, note: "say \"hi\"\n"}, some: 3, none: none, letter: 'x', yes: true, half: 0.5, words: "abc"})");
   CHECK(text_of(tied(3, "x")) == "tied{3, \"x\"}");
 }
 
@@ -248,7 +249,9 @@ TEST_CASE("to_text: what cannot be printed shows its type") {
   CHECK(text_of(std::filesystem::path("/etc")) == "<std::filesystem::path>");
 }
 
-TEST_CASE("to_text: exceptions show type and text") { CHECK(text_of(std::out_of_range("no channel 7")) == "out_of_range: no channel 7"); }
+TEST_CASE("to_text: exceptions show type and text") {
+  CHECK(text_of(std::out_of_range("no channel 7")) == "out_of_range: no channel 7");
+}
 
 TEST_CASE("to_text: what throws while it is printed does not spoil the rest") {
   CHECK(text_of(explosive()) == "<printing failed>");

@@ -57,7 +57,8 @@ TEST_CASE("type_name: named types keep their namespaces, templates their argumen
   CHECK(type_name<shop::item>() == "shop::item");
   CHECK(type_name<shop::till::want>() == "shop::till::want");
   CHECK(type_name<std::vector<std::vector<unsigned short>>>() == "std::vector<std::vector<unsigned short>>");
-  CHECK(type_name<std::map<std::string, shop::shelf<shop::item, 3>>>() == "std::map<std::string, shop::shelf<shop::item, 3>>");
+  CHECK(type_name<std::map<std::string, shop::shelf<shop::item, 3>>>() ==
+        "std::map<std::string, shop::shelf<shop::item, 3>>");
   CHECK(type_name<std::array<char, 4>>() == "std::array<char, 4>");
   CHECK(type_name<shop::tagged<3u>>() == "shop::tagged<3>");
   CHECK(type_name<shop::tagged<true>>() == "shop::tagged<true>");
