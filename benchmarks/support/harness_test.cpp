@@ -71,6 +71,13 @@ TEST_CASE("a row without a target has no verdict, and neither has one that could
   CHECK_FALSE(failed.ok.has_value());
 }
 
+TEST_CASE("a row that has only peers as a target is left open until they run") {
+  comparison line = measured(50, "M/s");
+  judge(line, {.unit = "M/s", .peers = "ring"});
+  CHECK(line.target == "ahead of the peers (--peers)");
+  CHECK_FALSE(line.ok.has_value());
+}
+
 TEST_CASE("ahead of a peer means less time or a higher rate") {
   comparison time = measured(10, "ns");
   time.ratio = 0.5;
@@ -107,6 +114,7 @@ TEST_CASE("a line as JSON has the eight keys in order and null where there is no
 
 TEST_CASE("figures are printed with about three digits") {
   CHECK(readable(0.3456) == "0.346");
+  CHECK(readable(0.00331) == "0.00331");
   CHECK(readable(11.64) == "11.6");
   CHECK(readable(1090.4) == "1090");
   CHECK(readable(0) == "0");

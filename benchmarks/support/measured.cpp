@@ -87,6 +87,10 @@ void judge(comparison& line, const row_options& options) {
       complete = false;
     }
   }
+  if (line.target.empty() && line.measured && line.reference.empty() && !options.peers.empty()) {
+    line.target = "ahead of the peers (--peers)";
+    complete = false;
+  }
   // One bound that is broken decides; one that could not be checked leaves the verdict open.
   if (!line.target.empty() && (complete || !held)) line.ok = held;
 }
@@ -112,7 +116,8 @@ std::string to_json(const comparison& line) {
 
 std::string readable(double value) {
   const double size = std::fabs(value);
-  const int decimals = size == 0 || size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3;
+  int decimals = size == 0 || size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3;
+  for (double s = size; s != 0 && s < 0.1 && decimals < 6; s *= 10) ++decimals;
   char text[48];
   std::snprintf(text, sizeof text, "%.*f", decimals, value);
   return text;

@@ -192,7 +192,9 @@ bool suite::implementation::report(const registered_row& row, table& out) const 
 
   comparison first = has_reference ? beside(all[1]) : own;
   judge(first, row.options);
-  if (has_reference || all.size() == 1 || !first.target.empty()) out.line(first);
+  // Where the only target is to be ahead of the peers, their lines say it all.
+  const bool has_bound = row.options.max || row.options.min;
+  if (has_reference || all.size() == 1 || has_bound) out.line(first);
   for (std::size_t k = has_reference ? 2 : 1; k < all.size(); ++k) {
     comparison line = beside(all[k]);
     judge_against_peer(line);
