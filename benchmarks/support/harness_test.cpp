@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 
+#include <fstream>
 #include <stdexcept>
+#include <string>
+#include <thread>
 
 #include "support/bench.hpp"
 #include "support/measured.hpp"
@@ -21,6 +24,13 @@ comparison measured(double median, const std::string& unit) {
   return line;
 }
 
+// Neither gone nor waiting to be reaped.
+bool runs(const std::string& process_id) {
+  std::ifstream stat("/proc/" + process_id + "/stat");
+  std::string id, name, status;
+  return (stat >> id >> name >> status) && status != "Z" && status != "X";
+}
+
 }  // namespace
 
 TEST_CASE("a figure is the median with the lowest and the highest value") {
@@ -33,7 +43,7 @@ TEST_CASE("a figure is the median with the lowest and the highest value") {
 }
 
 TEST_CASE("a ratio compares within a repetition, so a slow spell that hits both sides does not move it") {
-  CHECK(median_ratio({20, 200, 20}, {10, 100, 10}) == 2);
+  CHECK(median_ratio({10, 200, 30}, {10, 100, 10}) == 2);  // the quotient of the medians would be 3
   CHECK(median_ratio({20}, {10, 100}) == 2);
   CHECK(median_ratio({}, {}) == 0);
 }
@@ -151,11 +161,19 @@ TEST_CASE("another program's output, status and time limit are seen") {
   CHECK(said.output == "hello\n");
   CHECK(said.status == 7);
   CHECK(said.peak_bytes > 0);
-  // The grandchild holds the pipe open too: both have to go.
-  const command_result late = run_command({"sh", "-c", "sleep 1000 & sleep 1000"}, 0.05);
+  CHECK(run_command({"/no/such/program"}, 20).status != 0);
+}
+
+TEST_CASE("a program that is late is killed together with what it started") {
+  const command_result late = run_command({"sh", "-c", "sleep 1000 & echo $!; wait"}, 0.2);
   CHECK(late.timed_out);
   CHECK(late.status == 128 + 9);
-  CHECK(run_command({"/no/such/program"}, 20).status != 0);
+  REQUIRE_FALSE(late.output.empty());
+  // Killed at once, gone a moment later.
+  const std::string grandchild = late.output.substr(0, late.output.find('\n'));
+  const std::int64_t give_up = now() + 10'000'000'000;
+  while (runs(grandchild) && now() < give_up) std::this_thread::yield();
+  CHECK_FALSE(runs(grandchild));
 }
 
 TEST_CASE("threads start together and the time covers the slowest") {
