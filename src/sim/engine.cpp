@@ -305,8 +305,9 @@ simulated_thread& engine::add_thread(void (*body)(void*), void* argument, const 
   t = {};
   t.id = id;
   t.count = count;
-  t.knows.now.before.at[id] = t.knows.now.bound.at[id] = own;
   t.knows.thread = id;
+  t.knows.now.before.at[id] = t.knows.now.bound.at[id] = own;
+  t.knows.advance();
   t.body = body;
   t.argument = argument;
   std::snprintf(t.name.data(), t.name.size(), "%s", name != nullptr ? name : "");
@@ -355,7 +356,6 @@ unsigned engine::start_thread(void (*body)(void*), void* argument, const char* n
   simulated_thread& me = announce({}, false);
   simulated_thread& t = add_thread(body, argument, name);
   t.knows.now.join(me.knows.now);
-  t.knows.advance();
   me.knows.advance();  // what we write from here on is not known to it
   note(operation::start_thread, {t.name.data(), t.id, t.id, 0}, -1);
   return t.id;

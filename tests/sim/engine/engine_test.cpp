@@ -232,6 +232,60 @@ TEST_CASE("a plain write after the release is not published by it") {
             "data race"));
 }
 
+TEST_CASE("what is constructed after the release is not published by it") {
+  CHECK(has(failure_of("late construction", [] {
+              std::unique_ptr<var<int>> data;
+              atomic<int> ready{0, "ready"};
+              runs other([&] {
+                ready.store(1, release);
+                data = std::make_unique<var<int>>(7, "data");
+              });
+              if (ready.load(acquire) == 1) {
+                switch_point();
+                if (data != nullptr) static_cast<void>(data->get());
+              }
+              other.join();
+            }),
+            "data race on var data"));
+}
+
+TEST_CASE("a thread knows what its starter did before the start, and nothing that came after") {
+  const auto body = [](int before, int after) {
+    return [before, after] {
+      var<int> data{0, "data"};
+      for (int i = 0; i < before; ++i) data = i;
+      runs other([&] { static_cast<void>(data.get()); });
+      for (int i = 0; i < after; ++i) data = i;
+      other.join();
+      data = 1;
+    };
+  };
+  CHECK(failure_of("before the start", body(3, 0)) == "");
+  CHECK(has(failure_of("after the start", body(3, 1)), "data race"));
+}
+
+TEST_CASE("two fences order plain data through relaxed accesses, one does not") {
+  const auto body = [](bool left, bool right) {
+    return [left, right] {
+      var<int> data{0, "data"};
+      atomic<int> ready{0, "ready"};
+      runs other([&] {
+        data = 1;
+        if (left) fence(seq_cst);
+        ready.store(1, relaxed);
+      });
+      if (ready.load(relaxed) == 1) {
+        if (right) fence(seq_cst);
+        static_cast<void>(data.get());
+      }
+      other.join();
+    };
+  };
+  CHECK(failure_of("two fences", body(true, true)) == "");
+  CHECK(has(failure_of("left fence", body(true, false)), "data race"));
+  CHECK(has(failure_of("right fence", body(false, true)), "data race"));
+}
+
 TEST_CASE("touching a cell after its destruction is reported") {
   CHECK(has(failure_of("touched afterwards", [] {
               alignas(atomic<int>) std::byte place[sizeof(atomic<int>)];
@@ -334,7 +388,7 @@ TEST_CASE("the thread block belongs to the simulated thread, and its exit functi
 // --- planted faults in toys ------------------------------------------------------------------------------------------------
 
 enum toy_fault { park_without_recheck = 1, announce_after_look, relaxed_flags, take_by_load_store, wait_without_loop,
-                 touch_after_completion, waiter_read_early };
+                 touch_after_completion, waiter_read_early, timeout_by_store };
 
 /// One worker that parks, one producer: the look before parking must come after the announcement.
 void parking() {
@@ -424,13 +478,36 @@ void completed_once() {
   completer.join();
 }
 
+/// A reply and a timeout compete for one wait: exactly one wins. Shows only if the clock leaps while the reply comes.
+void reply_or_timeout() {
+  futex_word state{0, "state"};  // 0: open, 1: replied, 2: timed out
+  runs replier([&] {
+    std::uint32_t open = 0;
+    if (state.cas(open, 1, acq_rel)) {
+      futex_wake(&state, 1);
+      sim::check(state.load(relaxed) == 1, "the reply that won was taken back");
+    }
+  }, "replier");
+  const std::int64_t until = now() + 1'000'000;
+  while (state.load(acquire) == 0) {
+    if (futex_wait(state, 0, until)) continue;
+    std::uint32_t open = 0;
+    if (fault(timeout_by_store))
+      state.store(2, release);
+    else
+      state.cas(open, 2, acq_rel);
+  }
+  replier.join();
+}
+
+const sim::scenario timeout_scenario("toy_timeout", reply_or_timeout);
 const sim::planted_fault named(park_without_recheck, "park_without_recheck");
 const sim::scenario parking_scenario("toy_parking", parking);
 const sim::scenario slot_scenario("toy_slot", slot_taken_once);
 const sim::scenario cell_scenario("toy_cell", completed_once);
 
 TEST_CASE("the toys pass without a fault, under both memory models") {
-  for (const char* name : {"toy_parking", "toy_slot", "toy_cell"})
+  for (const char* name : {"toy_parking", "toy_slot", "toy_cell", "toy_timeout"})
     for (const sim::memory_model model : {sim::memory_model::c11, sim::memory_model::tso}) {
       const sim::verdict v = sim::seeds(name, sim::usual_seeds(), model);
       CHECK_MESSAGE(v.passed(), v.report);
@@ -441,7 +518,7 @@ TEST_CASE("each fault planted in the toys is found") {
   const std::pair<const char*, toy_fault> planted[] = {
       {"toy_parking", park_without_recheck}, {"toy_parking", announce_after_look}, {"toy_parking", relaxed_flags},
       {"toy_slot", take_by_load_store},      {"toy_cell", wait_without_loop},      {"toy_cell", touch_after_completion},
-      {"toy_cell", waiter_read_early}};
+      {"toy_cell", waiter_read_early},       {"toy_timeout", timeout_by_store}};
   for (const auto& [name, number] : planted) {
     const sim::discovery d = sim::find_fault(name, number);
     MESSAGE(d.summary);
@@ -572,13 +649,13 @@ TEST_CASE("the seed decides a scenario's random numbers, the schedule does not")
 }
 
 TEST_CASE("the exhaustive search ends on the correct toys and finds the faults") {
-  for (const char* name : {"toy_parking", "toy_slot"}) {
+  for (const char* name : {"toy_parking", "toy_slot", "toy_timeout"}) {
     const sim::exhaustion all = sim::exhaust(name);
     MESSAGE(std::string(name) << ": " << all.runs << " runs");
     CHECK_MESSAGE(all.complete, all.failure);
   }
   for (const auto& [name, number] : {std::pair("toy_parking", park_without_recheck), std::pair("toy_parking", announce_after_look),
-                                     std::pair("toy_slot", take_by_load_store)}) {
+                                     std::pair("toy_slot", take_by_load_store), std::pair("toy_timeout", timeout_by_store)}) {
     const sim::exhaustion broken = sim::exhaust(name, number);
     MESSAGE(std::string(name) << ", fault " << number << ": run " << broken.runs << ", " << broken.failure);
     CHECK_FALSE(broken.failure.empty());
