@@ -43,6 +43,8 @@ std::string_view callback_name(node_kind kind) noexcept {
   }
 }
 
+detail::reply_ticket ticket_of(const detail::call_header& h) noexcept { return {h.reply, h.reply_serial, h.caller}; }
+
 /// `system`: a call that goes before all messages.
 bool is_call(const node& n) noexcept { return n.kind == node_kind::call || n.kind == node_kind::system; }
 
@@ -125,9 +127,9 @@ void run_watched(slot& self, server_data& d, node* n, trampoline handler, handle
                                : kind == node_kind::cast ? sys::event::got_cast : sys::event::got_info;
   emit(self, d, got, type, detail::payload_of(*n));
   if (d.counting) ++d.counts.messages_in, ++d.counts.work;
-  const bool asked = kind == node_kind::call && header_of(*n).reply_serial != 0;
+  const bool asked = kind == node_kind::call && bool(ticket_of(header_of(*n)));
   run(self, n, handler, frame);
-  const bool replied = asked && frame.reply_serial == 0;      // form_ticket took it
+  const bool replied = asked && frame.reply == nullptr && frame.reply_serial == 0;      // form_ticket took it
   if (replied && d.counting) ++d.counts.messages_out;
   if (replied) emit(self, d, sys::event::sent_reply, type->reply, nullptr);
   if (frame.then_do != after::failed) emit_state(self, d);
@@ -355,7 +357,7 @@ void fail_caller(handler_frame& frame, const exit_reason& why) noexcept {
     if (frame.record->status != call_status::pending) return;
     frame.record->status = call_status::ended;
     frame.record->reason = why;
-  } else if (frame.reply_serial != 0) {
+  } else {
     detail::answer_died({frame.reply, frame.reply_serial, frame.caller}, why);
   }
 }

@@ -25,7 +25,7 @@ struct reply_ticket {
   reply_slot* slot = nullptr;
   std::uint64_t serial = 0;
   pid caller{};
-  explicit operator bool() const noexcept { return serial != 0; }
+  explicit operator bool() const noexcept { return slot != nullptr || serial != 0; }
 };
 
 /// An answer being written.
