@@ -171,9 +171,9 @@ void pin_to_core(int core) noexcept;
 struct command_result {
   int status = -1;  ///< exit status; 128 + signal; -1: could not be started
   bool timed_out = false;
-  std::string output;           ///< its standard output
-  double cpu_seconds = 0;       ///< user and system time, children included
-  std::size_t peak_bytes = 0;   ///< largest resident memory
+  std::string output;          ///< its standard output
+  double cpu_seconds = 0;      ///< user and system time, children included
+  std::size_t peak_bytes = 0;  ///< largest resident memory
 };
 
 /// Runs a program (found along PATH) and waits for it; it is killed after `limit_seconds`.

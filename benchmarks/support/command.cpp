@@ -74,8 +74,7 @@ command_result run_command(const std::vector<std::string>& arguments, double lim
 
   int status = 0;
   rusage usage{};
-  while (wait4(child, &status, 0, &usage) < 0 && errno == EINTR) {
-  }
+  while (wait4(child, &status, 0, &usage) < 0 && errno == EINTR) {}
   out.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   out.cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
   out.peak_bytes = static_cast<std::size_t>(usage.ru_maxrss) * 1024;

@@ -150,7 +150,8 @@ TEST_CASE("a peer's lines are found among others, and a wrong unit or a missing 
   result.output = "some warning\nring\t9.43\tM/s\ncall\tfast\tns\nbank\t2.62\tM/s\n";
   CHECK(parse_values(result.output).size() == 2);
   CHECK(value_of(result, "go", "bank", "M/s") == doctest::Approx(2.62));
-  CHECK_THROWS_WITH_AS((void)value_of(result, "go", "ring", "ns"), "go answers in M/s instead of ns", std::runtime_error);
+  CHECK_THROWS_WITH_AS((void)value_of(result, "go", "ring", "ns"), "go answers in M/s instead of ns",
+                       std::runtime_error);
   CHECK_THROWS_WITH_AS((void)value_of(result, "go", "call", "ns"), "go printed no value for call", std::runtime_error);
   result.status = 3;
   CHECK_THROWS_WITH_AS((void)value_of(result, "go", "bank", "M/s"), "go ended with status 3", std::runtime_error);
@@ -181,8 +182,7 @@ TEST_CASE("threads start together and the time covers the slowest") {
   const double ns = in_threads(3, [&](int thread) {
     ran[thread] = 1;
     if (thread == 2) {
-      for (const auto until = now() + 2'000'000; now() < until;) {
-      }
+      for (const auto until = now() + 2'000'000; now() < until;) {}
     }
   });
   CHECK(ran[0] + ran[1] + ran[2] == 3);

@@ -23,7 +23,9 @@ namespace {
 
 double fetch_add(state& s) {
   std::atomic<std::uint64_t> cell{0};
-  return s.time([&](std::uint64_t n) { while (n--) cell.fetch_add(1, std::memory_order_acq_rel); });
+  return s.time([&](std::uint64_t n) {
+    while (n--) cell.fetch_add(1, std::memory_order_acq_rel);
+  });
 }
 
 double compare_and_swap(state& s) {
@@ -38,7 +40,9 @@ double compare_and_swap(state& s) {
 
 double exchange(state& s) {
   std::atomic<std::uint64_t> cell{0};
-  return s.time([&](std::uint64_t n) { while (n--) keep(cell.exchange(n, std::memory_order_acq_rel)); });
+  return s.time([&](std::uint64_t n) {
+    while (n--) keep(cell.exchange(n, std::memory_order_acq_rel));
+  });
 }
 
 struct guarded_counter {
@@ -54,7 +58,9 @@ struct guarded_counter {
 
 double mutex_call(state& s) {
   guarded_counter counter;
-  return s.time([&](std::uint64_t n) { while (n--) keep(counter.add(1)); });
+  return s.time([&](std::uint64_t n) {
+    while (n--) keep(counter.add(1));
+  });
 }
 
 struct callee {
@@ -78,7 +84,9 @@ double virtual_call(state& s) {
 }
 
 double clock_read(state& s) {
-  return s.time([](std::uint64_t n) { while (n--) keep(now()); });
+  return s.time([](std::uint64_t n) {
+    while (n--) keep(now());
+  });
 }
 
 double cycle_counter(state& s) {
@@ -102,7 +110,9 @@ double malloc_and_free(state& s) {
 }
 
 double empty_system_call(state& s) {
-  return s.time([](std::uint64_t n) { while (n--) keep(syscall(SYS_getppid)); });
+  return s.time([](std::uint64_t n) {
+    while (n--) keep(syscall(SYS_getppid));
+  });
 }
 
 [[gnu::noinline]] void throw_an_int(std::uint64_t n) { throw static_cast<int>(n & 1); }
@@ -133,7 +143,9 @@ double first_touch(state& s) {
 }
 
 double thread_create_and_join(state& s) {
-  return s.time([](std::uint64_t n) { while (n--) std::thread([] {}).join(); }) / 1e3;
+  return s.time([](std::uint64_t n) {
+    while (n--) std::thread([] {}).join();
+  }) / 1e3;
 }
 
 // --- two cores ----------------------------------------------------------------------------------------------------------
@@ -141,18 +153,22 @@ double thread_create_and_join(state& s) {
 double contended_fetch_add(state& s) {
   alignas(128) std::atomic<std::uint64_t> cell{0};
   const std::uint64_t each = s.count(2'000'000);
-  return in_threads(2, [&](int thread) {
-           pin_to_core(thread);
-           for (std::uint64_t i = 0; i < each; ++i) cell.fetch_add(1, std::memory_order_acq_rel);
-         }) / static_cast<double>(2 * each);
+  return in_threads(2,
+                    [&](int thread) {
+                      pin_to_core(thread);
+                      for (std::uint64_t i = 0; i < each; ++i) cell.fetch_add(1, std::memory_order_acq_rel);
+                    }) /
+         static_cast<double>(2 * each);
 }
 
 double mutex_two_threads(state& s) {
   guarded_counter counter;
   const std::uint64_t each = s.count(2'000'000);
-  return in_threads(2, [&](int) {
-           for (std::uint64_t i = 0; i < each; ++i) keep(counter.add(1));
-         }) / static_cast<double>(2 * each);
+  return in_threads(2,
+                    [&](int) {
+                      for (std::uint64_t i = 0; i < each; ++i) keep(counter.add(1));
+                    }) /
+         static_cast<double>(2 * each);
 }
 
 void futex(std::atomic<std::uint32_t>& word, int operation, std::uint32_t value) {
@@ -174,8 +190,7 @@ double futex_wake(state& s) {
         woken_at.store(now());
         continue;
       }
-      for (const std::int64_t until = now() + pause_ns; now() < until;) {
-      }
+      for (const std::int64_t until = now() + pause_ns; now() < until;) {}
       woken_at.store(0);
       const std::int64_t begin = now();
       word.store(round);
@@ -200,17 +215,19 @@ double ping_pong_row(state& s) {
 double ping_pong_gauge(std::uint64_t round_trips) {
   if (std::thread::hardware_concurrency() < 2) return 0;
   alignas(128) std::atomic<std::uint64_t> ball{0};
-  return in_threads(2, [&](int thread) {
-           pin_to_core(thread);
-           const auto own = static_cast<std::uint64_t>(thread);
-           for (std::uint64_t i = 0; i < round_trips; ++i) {
-             // On a loaded machine the other side may not be running: give it the core now and then.
-             for (int spins = 0; ball.load(std::memory_order_acquire) != 2 * i + own; ++spins) {
-               if (spins == 100'000) std::this_thread::yield(), spins = 0;
-             }
-             ball.store(2 * i + own + 1, std::memory_order_release);
-           }
-         }) / static_cast<double>(round_trips);
+  return in_threads(2,
+                    [&](int thread) {
+                      pin_to_core(thread);
+                      const auto own = static_cast<std::uint64_t>(thread);
+                      for (std::uint64_t i = 0; i < round_trips; ++i) {
+                        // On a loaded machine the other side may not be running: give it the core now and then.
+                        for (int spins = 0; ball.load(std::memory_order_acquire) != 2 * i + own; ++spins) {
+                          if (spins == 100'000) std::this_thread::yield(), spins = 0;
+                        }
+                        ball.store(2 * i + own + 1, std::memory_order_release);
+                      }
+                    }) /
+         static_cast<double>(round_trips);
 }
 
 void add_physical_limits(suite& suite) {

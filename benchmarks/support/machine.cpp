@@ -66,7 +66,8 @@ std::string memory() {
 std::string load() {
   double average = 0;
   if (getloadavg(&average, 1) != 1) return "unknown";
-  return readable(average) + " in the last minute" + (average > 0.5 ? " (other work is running: figures are noisy)" : "");
+  return readable(average) + " in the last minute" +
+         (average > 0.5 ? " (other work is running: figures are noisy)" : "");
 }
 
 }  // namespace

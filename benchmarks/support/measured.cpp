@@ -61,7 +61,8 @@ figure summarise(std::vector<double> values) {
 
 double median_ratio(const std::vector<double>& values, const std::vector<double>& references) {
   std::vector<double> ratios;
-  for (std::size_t i = 0; i < std::min(values.size(), references.size()); ++i) ratios.push_back(values[i] / references[i]);
+  for (std::size_t i = 0; i < std::min(values.size(), references.size()); ++i)
+    ratios.push_back(values[i] / references[i]);
   return ratios.empty() ? 0 : median_of(ratios);
 }
 

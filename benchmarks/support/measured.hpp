@@ -30,13 +30,13 @@ struct comparison {
   std::string row;
   std::string unit;
   figure value;
-  std::string reference;                ///< empty: none
+  std::string reference;  ///< empty: none
   std::optional<figure> reference_value;
-  std::optional<double> ratio;          ///< value / reference value
-  std::string target;                   ///< empty: none
-  std::optional<bool> ok;               ///< empty: no target, or it could not be judged
-  bool measured = true;                 ///< false: `note` says why not
-  std::string note;                     ///< what the reader must know before quoting it
+  std::optional<double> ratio;  ///< value / reference value
+  std::string target;           ///< empty: none
+  std::optional<bool> ok;       ///< empty: no target, or it could not be judged
+  bool measured = true;         ///< false: `note` says why not
+  std::string note;             ///< what the reader must know before quoting it
 };
 
 /// Writes target and verdict of `options` into `line`, for bounds on the value and on the ratio to the reference row. A row

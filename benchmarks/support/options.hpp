@@ -15,13 +15,14 @@ struct command_line {
   bool peers = false;
   bool list = false;
   bool help = false;
-  int repetitions = 0;     ///< 0: as many as usual
-  std::string filter;      ///< part of a group's title or of a row's name
-  std::string only;        ///< set in the OS process of an isolated row: its name
+  int repetitions = 0;  ///< 0: as many as usual
+  std::string filter;   ///< part of a group's title or of a row's name
+  std::string only;     ///< set in the OS process of an isolated row: its name
 };
 
 /// Returns: the options, or nothing with the reason in `error`.
-[[nodiscard]] std::optional<command_line> parse_command_line(const std::vector<std::string>& arguments, std::string& error);
+[[nodiscard]] std::optional<command_line> parse_command_line(const std::vector<std::string>& arguments,
+                                                             std::string& error);
 
 inline constexpr const char* usage_text =
     "  --quick            fewer and shorter repetitions: rough figures in under a minute\n"

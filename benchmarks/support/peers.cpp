@@ -34,7 +34,8 @@ std::vector<peer_value> parse_values(const std::string& text) {
 }
 
 double value_of(const command_result& result, const std::string& who, const std::string& row, const std::string& unit) {
-  if (result.timed_out) throw std::runtime_error(who + " did not end within " + std::to_string(int(limit_seconds)) + " s");
+  if (result.timed_out)
+    throw std::runtime_error(who + " did not end within " + std::to_string(int(limit_seconds)) + " s");
   if (result.status != 0) throw std::runtime_error(who + " ended with status " + std::to_string(result.status));
   for (const peer_value& found : parse_values(result.output)) {
     if (found.row != row) continue;

@@ -29,7 +29,8 @@ class peer_table {
 
   [[nodiscard]] std::vector<std::string> doing(const std::string& row) const;
   /// Measures once, in a fresh OS process.  Throws: std::runtime_error with peer, row and what happened instead.
-  [[nodiscard]] double measure(const std::string& peer, const std::string& row, const std::string& unit, bool quick) const;
+  [[nodiscard]] double measure(const std::string& peer, const std::string& row, const std::string& unit,
+                               bool quick) const;
   /// One line for each peer: its name and version.
   [[nodiscard]] const std::vector<std::string>& versions() const noexcept { return versions_; }
 

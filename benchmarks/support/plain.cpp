@@ -90,15 +90,19 @@ double cast(state& s, int producers) {
 
 double whereis(state& s, int names) {
   const name_map map(names);
-  return s.time([&](std::uint64_t n) { while (n--) keep(map.find(map.key(n))); });
+  return s.time([&](std::uint64_t n) {
+    while (n--) keep(map.find(map.key(n)));
+  });
 }
 
 double whereis_two_threads(state& s, int names) {
   const name_map map(names);
   const std::uint64_t each = s.count(2'000'000);
-  return in_threads(2, [&](int) {
-           for (std::uint64_t i = 0; i < each; ++i) keep(map.find(map.key(i)));
-         }) / static_cast<double>(2 * each);
+  return in_threads(2,
+                    [&](int) {
+                      for (std::uint64_t i = 0; i < each; ++i) keep(map.find(map.key(i)));
+                    }) /
+         static_cast<double>(2 * each);
 }
 
 double register_and_unregister(state& s) {
@@ -126,22 +130,27 @@ double call_between_threads(state& s) {
   std::mutex mutex;
   std::condition_variable changed;
   std::uint64_t turn = 0;
-  return in_threads(2, [&](int thread) {
-           for (std::uint64_t i = 0; i < calls; ++i) {
-             std::unique_lock lock(mutex);
-             changed.wait(lock, [&] { return turn == 2 * i + static_cast<std::uint64_t>(thread); });
-             ++turn;
-             changed.notify_one();
-           }
-         }) / static_cast<double>(calls);
+  return in_threads(2,
+                    [&](int thread) {
+                      for (std::uint64_t i = 0; i < calls; ++i) {
+                        std::unique_lock lock(mutex);
+                        changed.wait(lock, [&] { return turn == 2 * i + static_cast<std::uint64_t>(thread); });
+                        ++turn;
+                        changed.notify_one();
+                      }
+                    }) /
+         static_cast<double>(calls);
 }
 
 void add_rows(suite& suite) {
   suite.group("0 plain C++, for comparison");
   suite.row("two threads, condition variable", {.two_cores = true, .run = call_between_threads});
-  suite.row("mutex + deque, 1 producer", {.unit = "M/s", .two_cores = true, .run = [](state& s) { return cast(s, 1); }});
-  suite.row("mutex + deque, 2 producers", {.unit = "M/s", .two_cores = true, .run = [](state& s) { return cast(s, 2); }});
-  suite.row("mutex + deque, 8 producers", {.unit = "M/s", .two_cores = true, .run = [](state& s) { return cast(s, 8); }});
+  suite.row("mutex + deque, 1 producer",
+            {.unit = "M/s", .two_cores = true, .run = [](state& s) { return cast(s, 1); }});
+  suite.row("mutex + deque, 2 producers",
+            {.unit = "M/s", .two_cores = true, .run = [](state& s) { return cast(s, 2); }});
+  suite.row("mutex + deque, 8 producers",
+            {.unit = "M/s", .two_cores = true, .run = [](state& s) { return cast(s, 8); }});
   suite.row("shared_mutex + map, find 1 name", {.run = [](state& s) { return whereis(s, 1); }});
   suite.row("shared_mutex + map, find 10000 names", {.run = [](state& s) { return whereis(s, 10'000); }});
   suite.row("shared_mutex + map, 2 threads",

@@ -48,10 +48,11 @@ struct contender {
 // One thread that sleeps until the end of the run (see invariant 3 in bench.hpp).
 class second_thread {
  public:
-  second_thread() : thread_([this] {
-    std::unique_lock lock(mutex_);
-    ended_.wait(lock, [this] { return end_; });
-  }) {}
+  second_thread()
+      : thread_([this] {
+          std::unique_lock lock(mutex_);
+          ended_.wait(lock, [this] { return end_; });
+        }) {}
   ~second_thread() {
     {
       const std::lock_guard lock(mutex_);
@@ -125,7 +126,8 @@ int suite::implementation::repetitions(const registered_row& row) const {
   if (options->repetitions > 0) return options->repetitions;
   int out = options->quick ? repetitions_quick : repetitions_full;
   if (row.options.repetitions > 0) out = std::min(out, row.options.repetitions);
-  if (peers && !row.options.peers.empty()) out = std::min(out, options->quick ? repetitions_peers_quick : repetitions_peers);
+  if (peers && !row.options.peers.empty())
+    out = std::min(out, options->quick ? repetitions_peers_quick : repetitions_peers);
   return out;
 }
 
@@ -145,7 +147,8 @@ std::vector<contender> suite::implementation::contenders(const registered_row& r
   out.push_back({row.name, [this, &row] { return once(row); }});
   if (!row.options.reference.empty()) {
     const registered_row* reference = find(row.options.reference);
-    if (reference == nullptr) throw std::logic_error("row '" + row.name + "' has an unknown reference: " + row.options.reference);
+    if (reference == nullptr)
+      throw std::logic_error("row '" + row.name + "' has an unknown reference: " + row.options.reference);
     out.push_back({reference->name, [this, reference] { return once(*reference); }});
   }
   if (peers && !row.options.peers.empty()) {
@@ -167,8 +170,16 @@ bool suite::implementation::report(const registered_row& row, table& out) const 
     if (row.options.two_cores) gauge = std::max(gauge, ping_pong_gauge(gauge_round_trips));
   });
 
-  comparison own{.row = row.name, .unit = row.options.unit, .value = {}, .reference = {}, .reference_value = {}, .ratio = {},
-                 .target = {}, .ok = {}, .measured = all[0].failure.empty(), .note = all[0].failure};
+  comparison own{.row = row.name,
+                 .unit = row.options.unit,
+                 .value = {},
+                 .reference = {},
+                 .reference_value = {},
+                 .ratio = {},
+                 .target = {},
+                 .ok = {},
+                 .measured = all[0].failure.empty(),
+                 .note = all[0].failure};
   if (own.measured) own.value = summarise(all[0].values);
   if (gauge > gauge_limit_ns) {
     own.note += (own.note.empty() ? "" : "; ") + ("cores far apart: gauge " + readable(gauge) + " ns");
@@ -212,8 +223,9 @@ void suite::implementation::print_head(const table& out) const {
     for (const std::string& version : peers->versions()) out.head("peer", version);
   }
   if (const double gauge = ping_pong_gauge(gauge_round_trips); gauge > 0) {
-    out.head("gauge", "core-to-core round trip " + readable(gauge) + " ns" +
-                          (gauge > gauge_limit_ns ? ": the cores are far apart, rows on two cores are not to be quoted" : ""));
+    out.head("gauge",
+             "core-to-core round trip " + readable(gauge) + " ns" +
+                 (gauge > gauge_limit_ns ? ": the cores are far apart, rows on two cores are not to be quoted" : ""));
   }
 }
 
@@ -291,7 +303,8 @@ double in_threads(int count, const std::function<void(int)>& body) {
   }
   ready.arrive_and_wait();
   for (std::thread& thread : threads) thread.join();
-  return static_cast<double>(*std::max_element(ends.begin(), ends.end()) - *std::min_element(begins.begin(), begins.end()));
+  return static_cast<double>(*std::max_element(ends.begin(), ends.end()) -
+                             *std::min_element(begins.begin(), begins.end()));
 }
 
 }  // namespace bench

@@ -123,7 +123,8 @@ behavior mass_spawner(caf::stateful_actor<counted_state>* self, int count, const
 behavior timer_owner(event_based_actor* self, int count, const actor& waiter) {
   return {
       [self, count, waiter](go_atom) {
-        for (int i = 0; i < count; ++i) self->delayed_send(self, std::chrono::milliseconds(60'000 + i % 60'000), done_atom::value);
+        for (int i = 0; i < count; ++i)
+          self->delayed_send(self, std::chrono::milliseconds(60'000 + i % 60'000), done_atom::value);
         self->send(waiter, done_atom::value);
       },
       [](done_atom) {},

@@ -62,7 +62,8 @@ int run(const std::string& name, int scale) {
 }  // namespace
 
 void check(std::int64_t got, std::int64_t wanted) {
-  if (got != wanted) throw std::runtime_error("counted " + std::to_string(got) + " instead of " + std::to_string(wanted));
+  if (got != wanted)
+    throw std::runtime_error("counted " + std::to_string(got) + " instead of " + std::to_string(wanted));
 }
 
 }  // namespace bench_peer

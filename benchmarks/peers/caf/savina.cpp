@@ -159,7 +159,8 @@ behavior account(caf::stateful_actor<number_state>* self) {
 }
 
 // The target always comes after the source, so accounts that wait for one another cannot close a cycle.
-behavior teller(caf::stateful_actor<number_state>* self, const std::vector<actor>& accounts, int count, const actor& waiter) {
+behavior teller(caf::stateful_actor<number_state>* self, const std::vector<actor>& accounts, int count,
+                const actor& waiter) {
   self->state.number = count;
   return {
       [self, accounts, count](go_atom) {
