@@ -20,16 +20,20 @@ namespace {
 
 constexpr std::int64_t second = 1'000'000'000;
 
+[[gnu::tls_model("initial-exec")]] thread_local void* current_block = nullptr;
+
 struct thread_slot {
   void* block = nullptr;
   void (*at_exit)(void*) = nullptr;
   ~thread_slot() {
-    if (block != nullptr && at_exit != nullptr) at_exit(block);
+    void* ending = block;
     block = nullptr;
+    if (ending != nullptr && at_exit != nullptr) at_exit(ending);
+    // The main thread's statics are destroyed after this and may use the library: they get a block of their own then.
+    current_block = nullptr;
   }
 };
 thread_local thread_slot registered;             // its destructor runs at the thread's end
-[[gnu::tls_model("initial-exec")]] thread_local void* current_block = nullptr;
 
 struct start {
   void (*body)(void*);

@@ -40,8 +40,6 @@
 
 namespace coppice::detail {
 
-namespace sync = coppice::detail::sync;
-
 // --- nodes -----------------------------------------------------------------------------------------------------------
 
 enum class node_kind : std::uint8_t {
