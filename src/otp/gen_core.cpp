@@ -92,6 +92,30 @@ struct direct_start {
   handler_frame* frame;
 };
 
+/// What a direct call hands over to the fiber. On the caller's stack: read before the handler can wait.
+struct direct_call {
+  trampoline handler;
+  call_record* record;
+  slot* callee;
+  fiber* on;
+};
+
+[[gnu::noinline]] void finish_direct(handler_frame& frame) noexcept {
+  slot& s = *frame.self;
+  s.cls->handles->finish(s, frame);
+  if (frame.record != nullptr) frame.record->reason = std::move(frame.reason);   // still attached: the caller reads it
+}
+
+/// The job of a direct call. The frame lives on this fiber's stack: the caller may be gone before the handler is done.
+void run_call(void* raw) noexcept {
+  const direct_call call = *static_cast<direct_call*>(raw);
+  handler_frame frame(*call.callee, detail::state_of(*call.callee), *call.record);
+  call.on->user = &frame;
+  call.handler(frame);
+  if (frame.then_do != detail::after::nothing) [[unlikely]] finish_direct(frame);
+  if (call.on->user == &frame) call.on->user = nullptr;      // else it has ended: see note_ended
+}
+
 /// The job of a direct run. The frame lives on this fiber's stack: the caller may be gone before the handler is done.
 void run_handler(void* raw) noexcept {
   const direct_start start = *static_cast<direct_start*>(raw);
@@ -111,7 +135,7 @@ void run_handler(void* raw) noexcept {
 void run_for_others(slot& s) noexcept;
 
 /// The owner is done with a direct call: lets go, or handles a few of those who came meanwhile.
-void let_go(slot& s) noexcept {
+inline void let_go(slot& s) noexcept {
   if (!release_if_empty(s)) [[unlikely]] run_for_others(s);
 }
 
@@ -253,23 +277,35 @@ void call_core(call_record& r) {
   s.doing.store(r.type, sync::relaxed);
   s.since.store(block.clock, sync::relaxed);
 
-  handler_frame frame;
-  frame.self = &s;
-  frame.state = state_of(s);
-  frame.request = r.request;
-  frame.type = r.type;
-  frame.record = &r;
-  handled run{false, false};
+  bool blocked = false;
+  bool ended = false;
   if ((flags & leaf) != 0) {
+    handler_frame frame(s, state_of(s), r);
     block.process = &s;
     run_it(frame);
-    if (frame.then_do != after::nothing) cls.handles->finish(s, frame);
+    if (frame.then_do != after::nothing) [[unlikely]] finish_direct(frame);
     block.process = me;
-    run.ended = s.serial.load(sync::relaxed) != r.to.serial();
+    ended = s.serial.load(sync::relaxed) != r.to.serial();
   } else {
-    run = run_direct(s, run_it, frame);
+    fiber* const outer = block.on;
+    fiber* const f = take_fiber(block, cls);
+    direct_call call{run_it, &r, &s, f};
+    f->process = &s;
+    block.process = &s;
+    block.on = f;
+    const fiber_outcome outcome = enter(*f, &internal::run_call, &call, block.exceptions);
+    block.process = me;
+    block.on = outer;
+    if (outcome == fiber_outcome::done) [[likely]] {
+      ended = f->user != nullptr;
+      f->process = nullptr;
+      block.fibers.give(f);
+    } else {
+      blocked = true;
+      if (outcome == fiber_outcome::blocked) follow_blocked(r, s, f);
+    }
   }
-  if (!run.blocked && !run.ended) {
+  if (!blocked && !ended) [[likely]] {
     s.doing.store(nullptr, sync::relaxed);
     let_go(s);
   }
@@ -282,8 +318,7 @@ void call_core(call_record& r) {
     return await_reply(r);
   }
   if (me != nullptr) me->calling.store(nullptr, sync::relaxed);
-  r.status = run.ended ? call_status::ended : call_status::no_reply;
-  r.reason = std::move(frame.reason);
+  r.status = ended ? call_status::ended : call_status::no_reply;
 }
 
 }  // namespace coppice::detail

@@ -94,12 +94,27 @@ inline void spend() {
 
 // --- running ---------------------------------------------------------------------------------------------------------
 
+[[noreturn]] void no_memory_for_stack() noexcept;
+
 /// Runs an owned process: resumes its fiber or handles what is queued, then releases or queues it again.
 void run_owned(slot& s) noexcept;
 /// The same for a direct caller: handles a few messages of others, then queues the process.
 void run_combined(slot& s) noexcept;
 /// An owner that leaves: releases the process, or queues it if something has arrived.
 void leave(slot& s) noexcept;
+constexpr stack_class stack_for(std::uint32_t bytes) noexcept {
+  if (bytes == 0) return stack_class::k64;
+  if (bytes <= stack_bytes(stack_class::k16)) return stack_class::k16;
+  if (bytes <= stack_bytes(stack_class::k64)) return stack_class::k64;
+  return bytes <= stack_bytes(stack_class::k256) ? stack_class::k256 : stack_class::k1024;
+}
+/// A fiber for a process of class `cls`. Ends the program, with a word, when there is no memory for a stack.
+inline fiber* take_fiber(thread_block& block, const detail::class_descriptor& cls) noexcept {
+  fiber* f = block.fibers.take(stack_for(cls.stack_bytes));
+  if (f == nullptr) [[unlikely]] no_memory_for_stack();
+  f->user = nullptr;
+  return f;
+}
 /// Runs `job(argument)` for the owned process `s` on a pooled fiber, on this thread.
 /// Returns: how it left; `fiber_of_run` is it. When done the fiber is back in the pool and `ended` tells of the process.
 struct direct_run { fiber_outcome outcome; fiber* on; bool ended; };

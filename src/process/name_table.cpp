@@ -6,6 +6,7 @@
 #include <coppice/base/hash.hpp>
 
 #include <cstring>
+#include <memory>
 #include <new>
 #include <string>
 #include <utility>
@@ -121,7 +122,10 @@ struct alignas(64) name_table::bucket_array {
     for (std::size_t i = 0; i != size; ++i) ::new (array->heads() + i) sync::atomic<entry*>();
     return array;
   }
-  static void drop(bucket_array* array) noexcept { ::operator delete(array, std::align_val_t{alignof(bucket_array)}); }
+  static void drop(bucket_array* array) noexcept {
+    std::destroy_n(array->heads(), array->size);
+    ::operator delete(array, std::align_val_t{alignof(bucket_array)});
+  }
   static std::size_t bytes(std::size_t size) noexcept { return sizeof(bucket_array) + size * sizeof(sync::atomic<entry*>); }
 
   sync::atomic<entry*>* heads() noexcept { return reinterpret_cast<sync::atomic<entry*>*>(this + 1); }

@@ -11,19 +11,14 @@
 #include "process/system.hpp"
 #include "runtime/planted.hpp"
 
+#include <cstdio>
+#include <cstdlib>
+
 namespace coppice::internal {
 
 namespace {
 
 constexpr std::uintptr_t ended_mark = 1;      // fiber::user when the process ended during the run
-
-stack_class class_for(std::uint32_t bytes) noexcept {
-  if (bytes == 0) return stack_class::k64;
-  if (bytes <= stack_bytes(stack_class::k16)) return stack_class::k16;
-  if (bytes <= stack_bytes(stack_class::k64)) return stack_class::k64;
-  if (bytes <= stack_bytes(stack_class::k256)) return stack_class::k256;
-  return stack_class::k1024;
-}
 
 /// What the reports of a body say, and the end of the process.
 void run_body(slot& s) {
@@ -88,6 +83,11 @@ struct place {                                 // who ran here before, to be put
 
 }  // namespace
 
+void no_memory_for_stack() noexcept {
+  std::fputs("coppice: no memory or address space for the stack of a process\n", stderr);
+  std::abort();
+}
+
 void note_ended(slot& s) noexcept {
   fiber* f = here().on;
   if (f != nullptr && f->process == &s) f->user = reinterpret_cast<void*>(ended_mark);
@@ -95,10 +95,8 @@ void note_ended(slot& s) noexcept {
 
 direct_run run_on_fiber(slot& s, fiber_job job, void* argument) noexcept {
   const place before;
-  fiber* f = before.block.fibers.take(class_for(s.cls->stack_bytes));
-  COPPICE_ASSERT(f != nullptr, "no memory for a stack");
+  fiber* f = take_fiber(before.block, *s.cls);
   f->process = &s;
-  f->user = nullptr;
   before.enter(s, f);
   const fiber_outcome outcome = enter(*f, job, argument, before.block.exceptions);
   before.restore();

@@ -7,6 +7,7 @@
 #include "process/signal.hpp"
 #include "process/spawn.hpp"
 #include "runtime/fault_handler.hpp"
+#include "runtime/poller.hpp"
 #include "runtime/pools.hpp"
 
 #include <coppice/base/assert.hpp>
@@ -55,6 +56,7 @@ system::system(const runtime_options& o)
 }
 
 system::~system() {
+  delete io.load(sync::relaxed);        // no worker runs any more
   sync::lock_guard held(table_lock);
   systems[number] = nullptr;
 }

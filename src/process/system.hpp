@@ -12,6 +12,7 @@
 namespace coppice::internal {
 
 using detail::slot;
+class poller;
 
 struct system {
   explicit system(const runtime_options& options);
@@ -26,6 +27,8 @@ struct system {
   struct alignas(64) shard { sync::atomic<std::int64_t> alive; };
   shard shards[65];
   sync::atomic<std::uint32_t> closing;  // no process starts any more
+  sync::atomic<poller*> io;             // made when the first socket is opened: see socket.hpp
+  sync::spinlock making_io;
 
   std::int64_t alive() const noexcept;
   void count(std::int64_t change) noexcept;

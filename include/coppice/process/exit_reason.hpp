@@ -43,7 +43,9 @@ class [[nodiscard]] exit_reason {
     std::swap(code_, other.code_);
     return *this;
   }
-  ~exit_reason() { release(); }
+  ~exit_reason() {
+    if (detail_ != nullptr) [[unlikely]] release();
+  }
 
   /// `shutdown` with something to say: still quiet.
   static exit_reason shutdown_because(std::string_view payload);

@@ -144,6 +144,10 @@ struct handler_frame {
   std::int64_t wait = 0;                         ///< ns
   node* then = nullptr;
   exit_reason reason{};
+
+  handler_frame() = default;
+  /// Of a direct call.
+  inline handler_frame(slot& callee, void* its_state, call_record& call) noexcept;
 };
 
 /// A trampoline: runs the user's handler on `frame`. Never throws.
@@ -172,6 +176,9 @@ struct call_record {
   reply_slot* reply = nullptr;
   std::uint64_t reply_serial = 0;
 };
+
+inline handler_frame::handler_frame(slot& callee, void* its_state, call_record& call) noexcept
+    : self(&callee), state(its_state), request(call.request), type(call.type), record(&call) {}
 
 /// Makes the reply of a direct call independent of the caller's stack: from now on it goes through a reply slot.
 /// For `from`, and when the handler suspends.

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "process/socket.hpp"
+
+#include <coppice/base/assert.hpp>
+#include <coppice/process/message.hpp>
+
+#include "process/mailbox.hpp"
+#include "process/system.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+namespace coppice::internal {
+
+namespace {
+
+[[noreturn]] void fail(int error, const char* what) { throw std::system_error(error, std::generic_category(), what); }
+
+void wake_waiter(void* waiter, std::uint64_t number) noexcept { wake(*static_cast<slot*>(waiter), number); }
+
+void send_ready(void* owner, std::uint64_t serial) noexcept {
+  node* n = allocate_node(sizeof(io_ready), alignof(io_ready));
+  n->type = &descriptor_of<io_ready>();
+  ::new (detail::payload_of(*n)) io_ready;
+  deliver(pid::of(static_cast<slot*>(owner), serial), n);
+}
+
+constexpr poll_hooks process_hooks{.wake = &wake_waiter, .notify = &send_ready};
+
+/// The wait of one process on one direction of a socket.
+class side_wait {
+ public:
+  side_wait(poll_side& side, slot& who) noexcept : side_(side), me_(who), number_(begin_wait(who)), word_(number_ << 2 | poll_side::waiting) {}
+  side_wait(const side_wait&) = delete;
+  ~side_wait() {
+    std::uint64_t mine = word_;
+    side_.state.cas(mine, poll_side::unknown, sync::relaxed);     // the poller has it, or it is nobody's again
+  }
+  /// False: the time is up.
+  bool wait(std::int64_t timeout) {
+    side_.waiter.store(&me_, sync::relaxed);
+    std::uint64_t before = poll_side::unknown;
+    if (!side_.state.cas(before, word_, sync::seq_cst)) {         // pairs with make_ready's exchange: it sees us, or we see it
+      COPPICE_ASSERT(before == poll_side::ready, "one process at a time waits on one direction of a socket");
+      side_.state.exchange(poll_side::unknown, sync::acquire);
+      return true;
+    }
+    return wait_until(me_, number_, wait_state::signals, timeout, &is_over, this);
+  }
+
+ private:
+  static bool is_over(void* raw) {
+    const auto& self = *static_cast<side_wait*>(raw);
+    return self.side_.state.load(sync::seq_cst) != self.word_;
+  }
+  poll_side& side_;
+  slot& me_;
+  const std::uint64_t number_;
+  const std::uint64_t word_;
+};
+
+bool wait_for(poll_side& side, std::int64_t timeout) {
+  side_wait w(side, detail::here());
+  return w.wait(timeout);
+}
+
+/// A non-blocking TCP socket. Throws.
+struct raw_socket {
+  raw_socket() : fd(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
+    if (fd < 0) fail(errno, "socket");
+  }
+  ~raw_socket() {
+    if (fd >= 0) ::close(fd);
+  }
+  raw_socket(const raw_socket&) = delete;
+  int release() noexcept { return std::exchange(fd, -1); }
+  int fd;
+};
+
+sockaddr_in address_of(const char* text, std::uint16_t port) {
+  sockaddr_in a{};
+  a.sin_family = AF_INET;
+  a.sin_port = htons(port);
+  if (::inet_pton(AF_INET, text, &a.sin_addr) != 1) fail(EINVAL, "not an IPv4 address");
+  return a;
+}
+
+void set_option(int fd, int level, int option) noexcept {
+  const int on = 1;
+  ::setsockopt(fd, level, option, &on, sizeof on);
+}
+
+}  // namespace
+
+poller& poller_of(system& in) {
+  if (poller* p = in.io.load(sync::acquire)) return *p;
+  sync::lock_guard held(in.making_io);
+  if (poller* p = in.io.load(sync::relaxed)) return *p;
+  auto* made = new poller(in.sched, process_hooks);
+  in.io.store(made, sync::release);
+  return *made;
+}
+
+socket::socket(system& in, int fd, pid owner) {
+  const poll_owner told{owner ? static_cast<void*>(owner.where()) : nullptr, owner ? owner.serial() : 0};
+  try {
+    pd_ = poller_of(in).open(fd, told);
+  } catch (...) {
+    ::close(fd);
+    throw;
+  }
+  if (pd_ != nullptr) return;
+  const int why = errno;
+  ::close(fd);
+  fail(why, "the socket cannot be watched");
+}
+
+socket& socket::operator=(socket&& other) noexcept {
+  if (this == &other) return *this;
+  close();
+  pd_ = std::exchange(other.pd_, nullptr);
+  return *this;
+}
+
+void socket::close() noexcept {
+  if (poll_descriptor* pd = std::exchange(pd_, nullptr)) pd->of->close(*pd);
+}
+
+socket socket::listen(system& in, const char* address, std::uint16_t port, int backlog, pid owner) {
+  const sockaddr_in a = address_of(address, port);
+  raw_socket s;
+  set_option(s.fd, SOL_SOCKET, SO_REUSEADDR);
+  if (::bind(s.fd, reinterpret_cast<const sockaddr*>(&a), sizeof a) != 0) fail(errno, "bind");
+  if (::listen(s.fd, backlog) != 0) fail(errno, "listen");
+  return socket(in, s.release(), owner);
+}
+
+socket socket::connect(system& in, const char* address, std::uint16_t port, std::int64_t timeout) {
+  const sockaddr_in a = address_of(address, port);
+  raw_socket s;
+  set_option(s.fd, IPPROTO_TCP, TCP_NODELAY);
+  if (::connect(s.fd, reinterpret_cast<const sockaddr*>(&a), sizeof a) != 0 && errno != EINPROGRESS) fail(errno, "connect");
+  socket made(in, s.release());
+  for (;;) {
+    // An event may tell of the time before the connection was begun: only a peer's name says that there is one.
+    sockaddr_in peer{};
+    socklen_t size = sizeof peer;
+    if (::getpeername(made.fd(), reinterpret_cast<sockaddr*>(&peer), &size) == 0) return made;
+    int error = 0;
+    size = sizeof error;
+    ::getsockopt(made.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
+    if (error != 0) fail(error, "connect");
+    if (!wait_for(made.pd_->write, timeout)) fail(ETIMEDOUT, "connect");
+  }
+}
+
+std::uint16_t socket::local_port() const {
+  sockaddr_in a{};
+  socklen_t size = sizeof a;
+  if (::getsockname(fd(), reinterpret_cast<sockaddr*>(&a), &size) != 0) fail(errno, "getsockname");
+  return ntohs(a.sin_port);
+}
+
+void socket::end_writing() noexcept { ::shutdown(fd(), SHUT_WR); }
+
+io_result socket::try_read(std::span<char> into) noexcept {
+  for (;;) {
+    const ssize_t n = ::recv(fd(), into.data(), into.size(), 0);
+    if (n >= 0) return {static_cast<std::size_t>(n), 0};
+    if (errno != EINTR) return {0, errno};
+  }
+}
+
+io_result socket::try_write(std::string_view bytes) noexcept {
+  for (;;) {
+    const ssize_t n = ::send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (n >= 0) return {static_cast<std::size_t>(n), 0};
+    if (errno != EINTR) return {0, errno};
+  }
+}
+
+int socket::try_accept() noexcept {
+  for (;;) {
+    const int accepted = ::accept4(fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (accepted >= 0) {
+      set_option(accepted, IPPROTO_TCP, TCP_NODELAY);
+      return accepted;
+    }
+    if (errno != EINTR && errno != ECONNABORTED) return -1;
+  }
+}
+
+io_result socket::read_some(std::span<char> into, std::int64_t timeout) {
+  for (;;) {
+    const io_result got = try_read(into);
+    if (got.error != EAGAIN) return got;
+    if (!wait_for(pd_->read, timeout)) return {0, ETIMEDOUT};
+  }
+}
+
+io_result socket::write_all(std::string_view bytes, std::int64_t timeout) {
+  io_result all;
+  while (all.bytes < bytes.size()) {
+    const io_result put = try_write(bytes.substr(all.bytes));
+    all.bytes += put.bytes;
+    if (put.error == 0) continue;
+    if (put.error != EAGAIN) return {all.bytes, put.error};
+    if (!wait_for(pd_->write, timeout)) return {all.bytes, ETIMEDOUT};
+  }
+  return all;
+}
+
+}  // namespace coppice::internal

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// socket: a stream socket whose blocking operations suspend the calling process, not its worker. A plain thread may use it, too:
+// it sleeps. The socket of a process that is killed while it waits here closes as its stack unwinds.
+//
+// A process that wants to wait without a stack makes itself the owner: then `io_ready` arrives as a message whenever the
+// socket may be readable, or its deadline has come; at most one is under way. It calls `clear_notice` before it looks.
+//
+// Thread: one at a time on each direction; everything but the waiting belongs to the socket's owner.
+#pragma once
+
+#include <coppice/process/pid.hpp>
+
+#include "process/slot.hpp"
+#include "runtime/poller.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace coppice::internal {
+
+struct system;
+
+/// The message that tells a socket's owner to look at it.
+struct io_ready {};
+
+/// What an operation brought. `error` is an errno value; 0 with no bytes: the other side has ended.
+struct io_result {
+  std::size_t bytes = 0;
+  int error = 0;
+  bool ended() const noexcept { return bytes == 0 && error == 0; }
+};
+
+class socket {
+ public:
+  socket() noexcept = default;
+  /// Takes the non-blocking `fd`. `owner`: whom to send `io_ready`, nobody if empty.
+  /// Throws: std::system_error when the system refuses to watch it; `fd` is closed then.
+  socket(system& in, int fd, pid owner = {});
+  socket(socket&& other) noexcept : pd_(other.pd_) { other.pd_ = nullptr; }
+  socket& operator=(socket&& other) noexcept;
+  ~socket() { close(); }
+
+  /// A listening TCP socket.   Throws: std::system_error.
+  static socket listen(system& in, const char* address, std::uint16_t port, int backlog, pid owner = {});
+  /// Connects to `address`:`port`, waiting at most `timeout` ns.   Throws: std::system_error.
+  static socket connect(system& in, const char* address, std::uint16_t port, std::int64_t timeout);
+
+  explicit operator bool() const noexcept { return pd_ != nullptr; }
+  int fd() const noexcept { return pd_->fd; }
+  std::uint16_t local_port() const;
+  void close() noexcept;
+  /// No more will be written; the other side reads the end.
+  void end_writing() noexcept;
+
+  /// What is there, or EAGAIN.
+  io_result try_read(std::span<char> into) noexcept;
+  io_result try_write(std::string_view bytes) noexcept;
+  /// The descriptor of the next connection, non-blocking and close-on-exec, or -1 with errno set.
+  int try_accept() noexcept;
+
+  /// Waits for something to read, at most `timeout` ns (sync::never: for ever).
+  /// Returns: ETIMEDOUT in `error` when the time is up.   Throws: detail::unwind when the process has to end.
+  io_result read_some(std::span<char> into, std::int64_t timeout);
+  /// Writes all of it, unless nothing could be written for `timeout` ns.
+  io_result write_all(std::string_view bytes, std::int64_t timeout);
+
+  /// True when the other side has ended or failed: a short read does not mean that the socket is empty.
+  bool hung_up() const noexcept { return pd_->hung_up.load(sync::acquire) != 0; }
+  void clear_notice() noexcept { poller::clear_notice(*pd_); }
+  void notify() noexcept { pd_->of->notify(*pd_); }
+  void set_deadline(std::int64_t deadline) noexcept { pd_->of->set_deadline(*pd_, deadline); }
+
+ private:
+  explicit socket(poll_descriptor& pd) noexcept : pd_(&pd) {}
+  poll_descriptor* pd_ = nullptr;
+};
+
+/// The poller of a runtime, made at first use.   Throws: std::system_error.
+poller& poller_of(system& in);
+
+}  // namespace coppice::internal
