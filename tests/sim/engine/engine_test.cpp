@@ -10,6 +10,7 @@
 #include "sim/driver.hpp"
 #include "sim/shrink.hpp"
 
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
@@ -607,6 +608,22 @@ TEST_CASE("a failure is reported with a token that replays it, shrunk to a few d
   CHECK(again.failure == v.failure);
   const std::size_t at = v.report.find("shrunk: --sim=") + std::strlen("shrunk: --sim=");
   CHECK(sim::replay(v.report.substr(at, v.report.find('\n', at) - at)).failure == v.failure);
+}
+
+TEST_CASE("one seed alone, or one token, can be asked for from outside") {
+  const sim::scenario s("asked for", [] { runs([] { switch_point(); }).join(); });
+  setenv("COPPICE_SEED", "7", 1);
+  const sim::verdict one = sim::seeds("asked for");
+  unsetenv("COPPICE_SEED");
+  CHECK(one.runs == 1);
+  setenv("COPPICE_SIM", "another:pos:0:0:c11:7", 1);
+  const sim::verdict none = sim::seeds("asked for");
+  unsetenv("COPPICE_SIM");
+  CHECK(none.runs == 0);
+  CHECK(sim::seeds("asked for", 20).runs == 20);
+  CHECK_FALSE(sim::seeds("never registered").passed());
+  CHECK_FALSE(sim::replay("never registered:pos:0:0:c11:7").passed());
+  CHECK_FALSE(sim::replay("rubbish").passed());
 }
 
 TEST_CASE("a scenario that depends on something else than the seed is caught by the double run") {
