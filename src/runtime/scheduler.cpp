@@ -18,6 +18,7 @@ constexpr unsigned global_every = 61;        // turns between two looks at the g
 constexpr unsigned longest_lifo_streak = 64; // then the queue gets its turn: two processes must not starve the rest
 constexpr std::uint64_t largest_share = 64;  // of the global queue that one worker takes at a time
 constexpr int search_rounds = 200;           // looks at all queues before a worker parks: some microseconds
+constexpr std::int64_t price_of_wake = 20'000;  // ns: a batch of events waits so long before another worker is woken for it
 
 }  // namespace
 
@@ -58,7 +59,7 @@ bool scheduler::stop(std::int64_t deadline) {
     unpark(i);
     w.signal.store(1, sync::seq_cst);
     sync::futex_wake(&w.signal, 1);
-    if (idle_.kick != nullptr) idle_.kick(idle_.context);
+    if (const idle_source* idle = idle_.load(sync::acquire)) idle->kick(idle->context, w);
     while (w.left.load(sync::acquire) == 0 && sync::now() < deadline) sync::futex_wait(w.left, 0, deadline);
     if (w.left.load(sync::acquire) != 0)
       w.thread.join();
@@ -94,11 +95,12 @@ void scheduler::loop(worker& w) {
 }
 
 runnable* scheduler::next(worker& w) noexcept {
+  if (w.owes_wake) [[unlikely]] pay_wake(w);
   if (++w.turn % global_every == 0) {
     const std::int64_t now = sync::now();
     here().clock = now;
     fire_timers(w, now);
-    if (idle_.look != nullptr) idle_.look(idle_.context);
+    if (const idle_source* idle = idle_.load(sync::acquire)) idle->look(idle->context);
     if (runnable* r = take_global()) return r;
   }
   if (w.lifo_streak < longest_lifo_streak) {
@@ -121,8 +123,8 @@ runnable* scheduler::look_around(worker& w) noexcept {
   here().clock = now;
   if (fire_timers(w, now))
     if (runnable* r = next(w)) return r;
-  if (idle_.look != nullptr) {
-    idle_.look(idle_.context);
+  if (const idle_source* idle = idle_.load(sync::acquire)) {
+    idle->look(idle->context);
     if (runnable* r = next(w)) return r;
   }
   // At most half of the workers search at once; the others would only fight over the same lines.
@@ -166,7 +168,10 @@ void scheduler::push_behind(worker& w, runnable* r) noexcept {
     items[count - 1]->next = nullptr;
     give_global(items[0], items[count - 1], count);
   });
-  wake_if_needed();
+  if (w.quiet)
+    w.owes_wake = true;
+  else
+    wake_if_needed();
 }
 
 void scheduler::push_back(runnable* r) noexcept {
@@ -266,8 +271,15 @@ bool scheduler::park(worker& w) noexcept {
     return false;
   }
   sleep(w);
-  parked_.fetch_and(~bit, sync::seq_cst);
+  awake(w);
   return true;
+}
+
+void scheduler::awake(worker& w) noexcept {
+  const std::uint64_t bit = std::uint64_t{1} << w.index;
+  if ((parked_.load(sync::relaxed) & bit) != 0) parked_.fetch_and(~bit, sync::seq_cst);
+  here().clock = sync::now();
+  wake_monitor();                            // nobody woke us, then: our timer or a socket did
 }
 
 void scheduler::sleep(worker& w) noexcept {
@@ -276,7 +288,8 @@ void scheduler::sleep(worker& w) noexcept {
   const std::int64_t earliest = w.wheel.next_deadline();
   const std::int64_t until = earliest < deadline ? earliest : deadline;
   if (until == 0) return;                         // fresh timers: they must be armed first
-  if (idle_.sleep != nullptr && idle_.sleep(idle_.context, w, until)) return;
+  if (const idle_source* idle = idle_.load(sync::acquire))
+    if (idle->sleep(idle->context, w, until)) return;
   while (w.signal.load(sync::acquire) == 0)
     if (!sync::futex_wait(w.signal, 0, until)) return;
 }
@@ -285,8 +298,9 @@ bool scheduler::unpark(unsigned index) noexcept {
   const std::uint64_t bit = std::uint64_t{1} << index;
   if ((parked_.fetch_and(~bit, sync::seq_cst) & bit) == 0) return false;
   worker& w = *workers_[index];
-  w.signal.store(1, sync::release);
-  if (idle_.kick == nullptr || !idle_.kick(idle_.context)) sync::futex_wake(&w.signal, 1);
+  w.signal.store(1, sync::seq_cst);          // pairs with the idle source's announcement: it sees this, or we see it asleep
+  const idle_source* idle = idle_.load(sync::acquire);
+  if (idle == nullptr || !idle->kick(idle->context, w)) sync::futex_wake(&w.signal, 1);
   return true;
 }
 
@@ -294,11 +308,37 @@ void scheduler::wake_one() noexcept {
   for (;;) {
     const std::uint64_t mask = parked_.load(sync::seq_cst);
     if (mask == 0) return;
-    if (unpark(static_cast<unsigned>(__builtin_ctzll(mask)))) break;
+    unsigned index = static_cast<unsigned>(__builtin_ctzll(mask));
+    if (const idle_source* idle = idle_.load(sync::acquire))
+      if (const worker* w = idle->sleeper(idle->context); w != nullptr && (mask >> w->index & 1) != 0) index = w->index;
+    if (unpark(index)) break;
   }
-  if (monitor_signal_.load(sync::seq_cst) != 0) {
-    monitor_signal_.store(0, sync::seq_cst);
-    sync::futex_wake(&monitor_signal_, 1);
+  wake_monitor();
+}
+
+void scheduler::wake_monitor() noexcept {
+  if (monitor_signal_.load(sync::seq_cst) == 0) return;
+  monitor_signal_.store(0, sync::seq_cst);
+  sync::futex_wake(&monitor_signal_, 1);
+}
+
+scheduler::batch_of_wakes::batch_of_wakes(scheduler& of) noexcept
+    : worker_(of.is_worker(internal::here()) ? internal::here().at : nullptr) {
+  if (worker_ != nullptr) worker_->quiet = true;
+}
+scheduler::batch_of_wakes::~batch_of_wakes() {
+  if (worker_ == nullptr) return;
+  worker_->quiet = false;
+  if (worker_->owes_wake) internal::here().clock = sync::now();
+}
+
+/// Part of a batch of events waits: somebody is woken for it once that has taken as long as a wake does.
+void scheduler::pay_wake(worker& w) noexcept {
+  if (w.queue.empty()) {
+    w.owes_wake = false;
+  } else if (sync::now() - here().clock > price_of_wake) {
+    w.owes_wake = false;
+    wake_if_needed();
   }
 }
 

@@ -44,6 +44,8 @@ struct worker {
   sync::thread thread;
   unsigned turn = 0;
   unsigned lifo_streak = 0;
+  bool quiet = false;                    // a batch of events is being handed in: nobody is woken for each of them …
+  bool owes_wake = false;                // … but later, if the batch turns out to be long
   sync::atomic<std::uint32_t> left;      // 1 when its loop has ended
 };
 
@@ -54,12 +56,17 @@ struct scheduler_options {
 
 /// Where idle workers may sleep instead of on their futex: the poller. Every function may be called by any worker.
 struct idle_source {
-  /// Tries to become the one who sleeps in the source until `deadline`. False: somebody else does; use the futex.
+  /// Tries to become the one who sleeps in the source until `deadline`. False: somebody else does; use the futex. Announces the
+  /// sleep, then looks at `w.signal`, then sleeps; calls `awake(w)` before it hands anything in.
   bool (*sleep)(void* context, worker& w, std::int64_t deadline) = nullptr;
-  /// Ends the sleep of the one who sleeps there. True: there was one.
-  bool (*kick)(void* context) = nullptr;
+  /// Ends the sleep of `w`, whose `signal` is set. False: it does not sleep there.
+  bool (*kick)(void* context, worker& w) = nullptr;
+  /// Who sleeps there, or null. A hint: waking it is cheaper than waking one on a futex.
+  const worker* (*sleeper)(void* context) = nullptr;
   /// Looks without waiting.
   void (*look)(void* context) = nullptr;
+  /// The monitor thread, once a millisecond: looks if nobody has since the last time.
+  void (*watch)(void* context) = nullptr;
   void* context = nullptr;
 };
 
@@ -89,7 +96,25 @@ class scheduler {
   /// Announces that the calling worker may be away for long: its queue is handed over at once.
   void leave_queue_to_others() noexcept;
 
-  void set_idle_source(const idle_source& source) noexcept { idle_ = source; }
+  /// `source` must outlive its use: until set to null, with no worker left.
+  void set_idle_source(const idle_source* source) noexcept { idle_.store(source, sync::release); }
+  /// A worker that slept in the idle source goes on: its sleep is over before it hands in what it found.
+  void awake(worker& w) noexcept;
+  /// While it lives, the calling worker's pushes wake nobody at once: to wake another worker for each event of a batch costs
+  /// more than it brings. It wakes one if a part of the batch still waits after 20 µs.
+  class batch_of_wakes {
+   public:
+    explicit batch_of_wakes(scheduler& of) noexcept;
+    ~batch_of_wakes();
+    batch_of_wakes(const batch_of_wakes&) = delete;
+    batch_of_wakes& operator=(const batch_of_wakes&) = delete;
+
+   private:
+    worker* worker_;
+  };
+  /// Wakes a parked worker, if there is one.
+  void wake_one() noexcept;
+  const worker* worker_at(unsigned index) const noexcept { return workers_[index]; }
   bool is_worker(const thread_block& b) const noexcept { return b.at != nullptr && b.at->of == this; }
   unsigned base_workers() const noexcept { return base_; }
   unsigned workers() const noexcept { return count_.load(sync::acquire); }
@@ -114,7 +139,8 @@ class scheduler {
   bool park(worker& w) noexcept;
   void sleep(worker& w) noexcept;
   bool fire_timers(worker& w, std::int64_t now) noexcept;
-  void wake_one() noexcept;
+  void pay_wake(worker& w) noexcept;
+  void wake_monitor() noexcept;
   void wake_if_needed() noexcept;
   bool unpark(unsigned index) noexcept;
 
@@ -125,7 +151,7 @@ class scheduler {
   const hook run_;
   unsigned base_;
   const bool monitored_;
-  idle_source idle_{};
+  sync::atomic<const idle_source*> idle_;  // null: futexes only
   worker* workers_[most] = {};           // published by count_: grown by the monitor only
   sync::atomic<std::uint32_t> count_;
   sync::atomic<std::uint64_t> parked_;   // one bit a worker

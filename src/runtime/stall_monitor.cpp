@@ -36,6 +36,7 @@ void scheduler::monitor() {
       continue;
     }
     quiet = 0;
+    if (const idle_source* idle = idle_.load(sync::acquire)) idle->watch(idle->context);
     bool stuck_somewhere = false;
     for (unsigned i = 0; i < n; ++i) {
       worker& w = *workers_[i];
