@@ -298,8 +298,8 @@ char* name_table::shard::remove(sync::atomic<entry*>& link) noexcept {
   entry* e = link.load(sync::relaxed);
   char* copy = e->is_long() ? e->copy() : nullptr;
   link.store(e->next.load(sync::relaxed), sync::release);
-  e->version.store(e->version.load(sync::relaxed) + 1, sync::release);
-  e->next.store(free, sync::release);  // release: whoever reads it sees the odd version
+  e->version.store(e->version.load(sync::relaxed) + 1, sync::relaxed);
+  e->next.store(free, sync::release);  // pairs with look: whoever reads this link, or a field that add writes, sees `odd`
   free = e;
   count = count - 1;
   return copy;

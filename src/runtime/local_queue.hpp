@@ -17,9 +17,9 @@
 // Orders
 //  - `tail_`: the owner's release store (push, steal_half_from) pairs with a thief's acquire load: the place, and the item behind
 //    the pointer, are written before. Otherwise the thief runs what it cannot see yet.
-//  - `head_`: the release part of a thief's compare-and-swap pairs with the owner's acquire load in push: the thief has read
-//    its places before the owner writes them again. Its acquire part, and the owner's release in pop, keep a thief that sees
-//    a new head from seeing an older tail.
+//  - `head_`: a thief's compare-and-swap is a release that pairs with the owner's acquire load in push: the thief has read
+//    its places before the owner writes them again. It and the owner's release in pop also pair with a thief's acquire load:
+//    who sees a new head sees no tail that is older than it, which would look like more items than there are.
 #pragma once
 
 #include <coppice/base/detail/sync.hpp>
@@ -31,10 +31,11 @@ namespace coppice::internal {
 
 namespace sync = coppice::detail::sync;
 
-template <class T>
+/// `Capacity` is even; only tests choose another one.
+template <class T, std::uint64_t Capacity = 256>
 class local_queue {
  public:
-  static constexpr std::uint64_t capacity = 256;
+  static constexpr std::uint64_t capacity = Capacity;
 
   local_queue() = default;
   local_queue(const local_queue&) = delete;
@@ -72,7 +73,7 @@ class local_queue {
     std::uint64_t head = head_.load(sync::relaxed);        // the compare-and-swap tells whether it still holds
     while (head != tail) {
       T* item = place(head).load(sync::relaxed);
-      if (head_.cas_weak(head, head + 1, sync::acq_rel)) return item;  // release: pairs with steal's look at head
+      if (head_.cas_weak(head, head + 1, sync::release)) return item;  // pairs with steal's look at head
     }
     return nullptr;
   }
@@ -131,7 +132,7 @@ class local_queue {
   // Copies [head, head + count), then moves the head past them. False: they were not ours, nothing happened.
   bool take(std::uint64_t head, std::uint64_t count, T** into) noexcept {
     for (std::uint64_t i = 0; i != count; ++i) into[i] = place(head + i).load(sync::relaxed);
-    return head_.cas(head, head + count, sync::acq_rel);  // release: pairs with push, acquire: see the file head
+    return head_.cas(head, head + count, sync::release);  // pairs with push and with other thieves' looks
   }
 
   alignas(64) sync::atomic<std::uint64_t> head_;  // moved by everybody

@@ -104,7 +104,7 @@ void block_pool::carve(magazine* into) noexcept {
 magazine* block_pool::full_for(magazine* empty, chunk*& spare) noexcept {
   if (magazine* top = full_; top != nullptr) {
     full_ = top->next;
-    pooled_ = pooled_ - magazine::capacity;
+    full_count_ = full_count_ - 1;
     push_empty(empty);
     return top;
   }
@@ -136,19 +136,23 @@ void block_pool::push_empty(magazine* empty) noexcept {
 void block_pool::push_full(magazine* full) noexcept {
   full->next = full_;
   full_ = full;
-  pooled_ = pooled_ + magazine::capacity;
+  full_count_ = full_count_ + 1;
 }
 
-void block_pool::put_partial(void* block) noexcept {
-  if (partial_count_ == magazine::capacity) {
-    pooled_ = pooled_ - magazine::capacity;  // counted again by push_full
-    push_full(partial_);
-    partial_ = pop_empty();
-    partial_count_ = 0;
+// Puts `count` loose blocks to the others; whenever there are enough of them they fill a magazine.
+void block_pool::put_loose(void* const* blocks, std::uint32_t count) noexcept {
+  magazine* into = partial_;
+  std::uint32_t held = partial_count_;
+  for (std::uint32_t i = 0; i != count; ++i) {
+    if (held == magazine::capacity) {
+      push_full(into);
+      into = pop_empty();
+      held = 0;
+    }
+    into->blocks[held++] = blocks[i];
   }
-  partial_->blocks[partial_count_] = block;
-  partial_count_ = partial_count_ + 1;
-  pooled_ = pooled_ + 1;
+  partial_ = into;
+  partial_count_ = held;
 }
 
 // Both loops below ask the system for a chunk outside the lock; if somebody else was quicker, it goes back.
@@ -179,7 +183,6 @@ void* block_pool::take_one() {
       if (partial_count_ == 0) refill_partial(spare);
       if (partial_count_ != 0) {
         partial_count_ = partial_count_ - 1;
-        pooled_ = pooled_ - 1;
         block = partial_->blocks[partial_count_];
       }
     }
@@ -194,12 +197,11 @@ void block_pool::refill_partial(chunk*& spare) noexcept {
   if (full == nullptr) return;
   partial_ = full;
   partial_count_ = magazine::capacity;
-  pooled_ = pooled_ + magazine::capacity;
 }
 
 void block_pool::give_one(void* block) noexcept {
   sync::lock_guard guard(lock_);
-  put_partial(block);
+  put_loose(&block, 1);
 }
 
 void block_pool::attach(magazine*& first, magazine*& second) {
@@ -223,11 +225,15 @@ void block_pool::attach(magazine*& first, magazine*& second) {
 void block_pool::detach(magazine* first, std::uint32_t first_count, magazine* second,
                         std::uint32_t second_count) noexcept {
   sync::lock_guard guard(lock_);
-  for (std::uint32_t i = 0; i != first_count; ++i) put_partial(first->blocks[i]);
-  push_empty(first);
-  for (std::uint32_t i = 0; i != second_count; ++i) put_partial(second->blocks[i]);
-  push_empty(second);
+  put_back(first, first_count);
+  put_back(second, second_count);
   unused_pairs_ = unused_pairs_ + 1;
+}
+
+void block_pool::put_back(magazine* from, std::uint32_t count) noexcept {
+  if (count == magazine::capacity) return push_full(from);
+  put_loose(from->blocks, count);
+  push_empty(from);
 }
 
 void block_pool::for_each_block(void (*visit)(void* context, void* block), void* context) {
@@ -247,9 +253,10 @@ void block_pool::for_each_block(void (*visit)(void* context, void* block), void*
 
 pool_statistics block_pool::statistics() {
   sync::lock_guard guard(lock_);
+  const std::size_t pooled = full_count_ * magazine::capacity + partial_count_;
   return {.reserved_bytes = chunks_ * chunk_bytes(options_),
           .carved_bytes = carved_ * options_.block_bytes,
-          .in_use_bytes = (carved_ - pooled_) * options_.block_bytes};
+          .in_use_bytes = (carved_ - pooled) * options_.block_bytes};
 }
 
 void pool_cache::refill() {

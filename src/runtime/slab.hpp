@@ -102,7 +102,8 @@ class block_pool {
   magazine* pop_empty() noexcept;
   void push_empty(magazine* empty) noexcept;
   void push_full(magazine* full) noexcept;
-  void put_partial(void* block) noexcept;
+  void put_loose(void* const* blocks, std::uint32_t count) noexcept;
+  void put_back(magazine* from, std::uint32_t count) noexcept;
 
   // Never changed after construction.
   const pool_options options_;
@@ -121,7 +122,7 @@ class block_pool {
   sync::var<extra_pair*> extra_pairs_;
   sync::var<std::size_t> chunks_;
   sync::var<std::size_t> carved_;            // blocks
-  sync::var<std::size_t> pooled_;            // blocks in full_ and partial_
+  sync::var<std::size_t> full_count_;        // magazines in full_
 };
 
 class pool_cache {
