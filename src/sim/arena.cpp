@@ -3,13 +3,13 @@
 // arena, the implementation. See arena.hpp.
 #include "sim/arena.hpp"
 
+#include <sys/mman.h>
 #include <array>
 #include <bit>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <new>
-#include <sys/mman.h>
 
 namespace coppice::internal::sim::arena {
 
@@ -96,7 +96,8 @@ void release(void* block) noexcept {
 
 void begin() noexcept {
   if (the.region == nullptr) {
-    void* memory = mmap(nullptr, region_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* memory =
+        mmap(nullptr, region_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) std::abort();
     the.region = the.start = static_cast<std::byte*>(memory);
   }

@@ -3,10 +3,10 @@
 // context, the implementation. See context.hpp.
 #include "sim/context.hpp"
 
+#include <cxxabi.h>
 #include <array>
 #include <cstdint>
 #include <cstring>
-#include <cxxabi.h>
 
 #if !defined(__x86_64__)
 #error "the simulation's context switch is written for x86-64"
@@ -52,7 +52,8 @@ void* fresh_context(void* stack_top, void (*begin)()) noexcept {
   const auto top = reinterpret_cast<std::uintptr_t>(stack_top) & ~std::uintptr_t{15};
   // As coppice_sim_switch leaves it: r15 r14 r13 r12 rbx rbp, the return address, 16 spare bytes.
   const std::array<std::uintptr_t, 9> frame{
-      0, 0, 0, 0, reinterpret_cast<std::uintptr_t>(begin), 0, reinterpret_cast<std::uintptr_t>(&coppice_sim_begin), 0, 0};
+      0, 0, 0, 0, reinterpret_cast<std::uintptr_t>(begin), 0, reinterpret_cast<std::uintptr_t>(&coppice_sim_begin),
+      0, 0};
   void* sp = reinterpret_cast<void*>(top - sizeof frame);
   std::memcpy(sp, frame.data(), sizeof frame);
   return sp;

@@ -25,7 +25,7 @@ namespace coppice::internal::sim {
 
 namespace {
 
-constexpr unsigned twice_every = 100;                 // seeds
+constexpr unsigned twice_every = 100;  // seeds
 constexpr std::size_t story_lines = 200;
 constexpr std::chrono::seconds shrinking_limit{60};
 constexpr std::chrono::seconds search_limit{600};
@@ -168,7 +168,8 @@ void describe(verdict& v, const std::string& name, const entry& e, const run_opt
   v.failing_seed = o.what.seed;
   v.failure = r.failure;
   v.token = print(o.what);
-  v.report = "scenario " + name + ", seed " + std::to_string(o.what.seed) + ": " + r.failure + "\n  replay: --sim=" + v.token + '\n';
+  v.report = "scenario " + name + ", seed " + std::to_string(o.what.seed) + ": " + r.failure +
+             "\n  replay: --sim=" + v.token + '\n';
   if (!r.failed) return;  // two courses: nothing to shrink
   const auto text = isolate([&] { return shrink_and_tell(name, e, o, r); }, shrinking_limit);
   if (!text) {
@@ -222,8 +223,8 @@ verdict replay(const std::string& text) {
   v.decisions = r.decisions;
   v.failure = r.failure;
   if (r.failed) v.failing_seed = t->seed;
-  v.report = "scenario " + t->scenario + ": " + (r.failed ? r.failure : "passed") + "\n  decisions: " + print(r.decisions) + '\n' +
-             tell(r.story, SIZE_MAX);
+  v.report = "scenario " + t->scenario + ": " + (r.failed ? r.failure : "passed") +
+             "\n  decisions: " + print(r.decisions) + '\n' + tell(r.story, SIZE_MAX);
   return v;
 }
 
@@ -269,7 +270,9 @@ discovery find_fault(const std::string& name, int fault, std::uint64_t most_seed
     d.summary = "scenario '" + name + "' does not exist or fails without a fault";
     return d;
   }
-  const auto one_run = [&](std::uint64_t seed) { return run_checked(*e, options_for(*e, token_of(name, *e, seed, fault, model))); };
+  const auto one_run = [&](std::uint64_t seed) {
+    return run_checked(*e, options_for(*e, token_of(name, *e, seed, fault, model)));
+  };
   while (d.runs < most_seeds && d.failures < enough_failures) {
     const batch b = run_apart(d.runs + 1, most_seeds, one_run);
     d.runs = b.next - 1;

@@ -34,9 +34,9 @@ namespace coppice::internal::sim {
 struct scenario_options {
   std::uint64_t step_limit = 200'000;                   // more is a livelock
   std::vector<std::string> housekeepers = {"monitor"};  // threads so named keep no program alive with their timers
-  bool must_free_all = false;                           // memory from operator new that a run leaves behind is a failure
-  void (*before)() = nullptr;                           // outside, before each run: makes global state new
-  void (*finish)() = nullptr;                           // main's last act in a run: gives global state back
+  bool must_free_all = false;  // memory from operator new that a run leaves behind is a failure
+  void (*before)() = nullptr;  // outside, before each run: makes global state new
+  void (*finish)() = nullptr;  // main's last act in a run: gives global state back
 };
 
 /// Registers a scenario for the program's life. The name has no ':', '!' or space.
@@ -55,9 +55,9 @@ struct verdict {
   std::uint64_t runs = 0;
   std::uint64_t failing_seed = 0;  // 0: none
   std::string failure;
-  std::string token;               // of the failing run
-  schedule decisions;              // shrunk
-  std::string report;              // everything a reader of the failure wants, or empty
+  std::string token;   // of the failing run
+  schedule decisions;  // shrunk
+  std::string report;  // everything a reader of the failure wants, or empty
 
   [[nodiscard]] bool passed() const noexcept { return failure.empty(); }
 };
@@ -80,12 +80,12 @@ class planted_fault {
 };
 
 struct discovery {
-  std::uint64_t seed = 0;     // the first that found it; 0: none did
+  std::uint64_t seed = 0;  // the first that found it; 0: none did
   std::uint64_t runs = 0;
-  std::uint64_t failures = 0; // of the runs
-  std::string failure;        // the first one's text
+  std::uint64_t failures = 0;  // of the runs
+  std::string failure;         // the first one's text
   std::string token;
-  std::string summary;        // one line
+  std::string summary;  // one line
 
   [[nodiscard]] bool found() const noexcept { return seed != 0; }
 };
@@ -102,10 +102,11 @@ struct exhaustion {
   std::uint64_t runs = 0;
   bool complete = false;  // false: stopped at a failure or at most_runs
   std::string failure;
-  std::string token;      // replays it
+  std::string token;  // replays it
 };
 
 /// Walks all schedules within the bounds, in a child.
-exhaustion exhaust(const std::string& scenario, int fault = 0, search_bounds bounds = {}, std::uint64_t most_runs = 1'000'000);
+exhaustion exhaust(const std::string& scenario, int fault = 0, search_bounds bounds = {},
+                   std::uint64_t most_runs = 1'000'000);
 
 }  // namespace coppice::internal::sim

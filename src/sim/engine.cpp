@@ -12,6 +12,7 @@
 #include <coppice/base/assert.hpp>
 #include <coppice/base/detail/sync.hpp>
 
+#include <sys/mman.h>
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -23,7 +24,6 @@
 #include <cstring>
 #include <exception>
 #include <string_view>
-#include <sys/mman.h>
 #include <tuple>
 #include <utility>
 
@@ -35,11 +35,11 @@ namespace {
 
 constexpr std::size_t stack_bytes = 256 * 1024;
 constexpr std::size_t guard_bytes = 64 * 1024;
-constexpr unsigned accident_odds = 64;           // one time in
-constexpr unsigned housekeeping_patience = 40;   // rounds in which only housekeepers wake
+constexpr unsigned accident_odds = 64;          // one time in
+constexpr unsigned housekeeping_patience = 40;  // rounds in which only housekeepers wake
 constexpr std::int64_t start_of_time = 1'000'000'000;
-constexpr std::int64_t step_time = 5;            // an operation takes a little, a look at the clock and a pause more:
-constexpr std::int64_t look_time = 25;           // loops that spin "for a microsecond" must end
+constexpr std::int64_t step_time = 5;   // an operation takes a little, a look at the clock and a pause more:
+constexpr std::int64_t look_time = 25;  // loops that spin "for a microsecond" must end
 constexpr std::int64_t pause_time = 50;
 
 enum class phase : std::uint8_t { unused, runnable, sleeping, joining, ended };
@@ -190,7 +190,7 @@ class crash_guard {
     own.ss_sp = stack_.data();
     own.ss_size = stack_.size();
     sigaltstack(&own, &old_stack_);
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_sigaction = signal_fails;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;  // the handler does not return
     for (std::size_t i = 0; i != signals.size(); ++i) sigaction(signals[i], &action, &old_actions_[i]);
@@ -221,8 +221,7 @@ run_result engine::execute(const run_options& options) {
     const crash_guard guard;
     arena::begin();
     running_ = true;
-    simulated_thread& first =
-        add_thread(enter_body, const_cast<void*>(static_cast<const void*>(options.body)), "main");
+    simulated_thread& first = add_thread(enter_body, const_cast<void*>(static_cast<const void*>(options.body)), "main");
     current_ = &first;
     driver_exceptions_ = swap_exception_globals({});
     const int error = errno;
@@ -393,7 +392,8 @@ simulated_thread& engine::announce(pending_operation next, bool yields) {
 void engine::count_step(simulated_thread& me) {
   ++me.count;
   clock_ += step_time;
-  if (++steps_ > options_->step_limit) fail("livelock: no end after %llu steps", static_cast<unsigned long long>(steps_ - 1));
+  if (++steps_ > options_->step_limit)
+    fail("livelock: no end after %llu steps", static_cast<unsigned long long>(steps_ - 1));
   if (clock_ >= first_deadline_) wake_due();
 }
 
@@ -421,7 +421,8 @@ unsigned engine::pick(bool yields) {
     if (d != nullptr && (enabled_ >> d->argument & 1) != 0) chosen = d->argument;
   } else if (options_->explore != nullptr) {
     const auto others = static_cast<unsigned>(std::popcount(enabled_ & ~(1u << usual)));
-    unsigned skip = usual == me ? options_->explore->choose_preemption(others + 1) : options_->explore->choose(others + 1);
+    unsigned skip =
+        usual == me ? options_->explore->choose_preemption(others + 1) : options_->explore->choose(others + 1);
     for (; skip != 0; --skip) {
       chosen = next_upwards(enabled_, chosen);
     }
@@ -494,8 +495,8 @@ void engine::idle() {
 /// Now and then the first timer fires although others could run: else a reply hardly ever meets its timeout.
 void engine::leap() {
   if (first_deadline_ == sync::never) return;
-  const bool now = options_->explore != nullptr ? options_->explore->choose_preemption(2) != 0
-                                                : accident(deviation::clock_leap);
+  const bool now =
+      options_->explore != nullptr ? options_->explore->choose_preemption(2) != 0 : accident(deviation::clock_leap);
   if (!now) return;
   if (options_->explore != nullptr) record(deviation::clock_leap, 0);
   go_to(first_deadline_);
@@ -513,7 +514,8 @@ void engine::report_deadlock(const char* what) {
     if (t.at == phase::joining) add("; %s joins %s", t.name.data(), threads_[t.waits_for].name.data());
     if (t.at != phase::sleeping) continue;
     const cell* word = cells.known(t.futex);
-    add("; %s sleeps on %s #%u", t.name.data(), word != nullptr ? word->name : "a word", word != nullptr ? word->number : 0);
+    add("; %s sleeps on %s #%u", t.name.data(), word != nullptr ? word->name : "a word",
+        word != nullptr ? word->number : 0);
   }
   fail("%s%s", what, who.data());
 }
@@ -576,7 +578,8 @@ bool engine::compare_and_swap(void* where, unsigned size, std::uint64_t& expecte
   simulated_thread& me = announce({where, true}, false);
   const bool fails_anyway = weak && accident(deviation::weak_failure);
   bool done = false;
-  const effect e = cells.compare_and_swap(me.knows, where, size, expected, desired, order, order_of_failure, fails_anyway, done);
+  const effect e =
+      cells.compare_and_swap(me.knows, where, size, expected, desired, order, order_of_failure, fails_anyway, done);
   note(done ? operation::cas : operation::cas_failed, e, done ? order : order_of_failure);
   expected = e.value;
   return done;
@@ -614,7 +617,8 @@ void engine::futex_wake(const void* where, int count) {
     ++woken;
   }
   const cell* word = cells.known(where);
-  note(operation::futex_wake, {word != nullptr ? word->name : nullptr, word != nullptr ? word->number : 0, woken, 0}, -1);
+  note(operation::futex_wake, {word != nullptr ? word->name : nullptr, word != nullptr ? word->number : 0, woken, 0},
+       -1);
 }
 
 std::int64_t engine::look_at_clock() {
@@ -679,11 +683,16 @@ using sim::the;
 
 std::uint64_t changed(std::uint64_t old, simulated::change how, std::uint64_t operand) noexcept {
   switch (how) {
-    case simulated::change::exchange: return operand;
-    case simulated::change::add: return old + operand;
-    case simulated::change::subtract: return old - operand;
-    case simulated::change::bit_or: return old | operand;
-    case simulated::change::bit_and: return old & operand;
+    case simulated::change::exchange:
+      return operand;
+    case simulated::change::add:
+      return old + operand;
+    case simulated::change::subtract:
+      return old - operand;
+    case simulated::change::bit_or:
+      return old | operand;
+    case simulated::change::bit_and:
+      return old & operand;
   }
   return operand;
 }
@@ -718,13 +727,15 @@ void cell_destroyed(void* where) noexcept {
 
 std::uint64_t load(const void* where, unsigned size, int order) noexcept {
   if (!the.is_running()) return bare(where, size);
-  return the.step(operation::load, where, false, order, [&](knowledge& me) { return the.cells.load(me, where, size, order); })
+  return the
+      .step(operation::load, where, false, order, [&](knowledge& me) { return the.cells.load(me, where, size, order); })
       .value;
 }
 
 void store(void* where, unsigned size, std::uint64_t value, int order) noexcept {
   if (!the.is_running()) return put_bare(where, size, value);
-  the.step(operation::store, where, true, order, [&](knowledge& me) { return the.cells.store(me, where, size, value, order); });
+  the.step(operation::store, where, true, order,
+           [&](knowledge& me) { return the.cells.store(me, where, size, value, order); });
 }
 
 std::uint64_t modify(void* where, unsigned size, change how, std::uint64_t operand, int order) noexcept {
@@ -734,8 +745,9 @@ std::uint64_t modify(void* where, unsigned size, change how, std::uint64_t opera
     return old;
   }
   const auto make = [&](std::uint64_t old) { return changed(old, how, operand); };
-  return the.step(name_of(how), where, true, order,
-                  [&](knowledge& me) { return the.cells.modify(me, where, size, order, make); })
+  return the
+      .step(name_of(how), where, true, order,
+            [&](knowledge& me) { return the.cells.modify(me, where, size, order, make); })
       .value;
 }
 

@@ -27,9 +27,31 @@
 namespace coppice::internal::sim {
 
 enum class operation : std::uint8_t {
-  load, store, exchange, fetch_add, fetch_sub, fetch_or, fetch_and, cas, cas_failed, read_var, write_var,
-  futex_wait, futex_return, futex_timeout, futex_wake, now, relax, fence, switch_point,
-  start_thread, join_thread, end_thread, clock_leap, clock_moves, count
+  load,
+  store,
+  exchange,
+  fetch_add,
+  fetch_sub,
+  fetch_or,
+  fetch_and,
+  cas,
+  cas_failed,
+  read_var,
+  write_var,
+  futex_wait,
+  futex_return,
+  futex_timeout,
+  futex_wake,
+  now,
+  relax,
+  fence,
+  switch_point,
+  start_thread,
+  join_thread,
+  end_thread,
+  clock_leap,
+  clock_moves,
+  count
 };
 
 /// One line of the story.
@@ -42,7 +64,7 @@ struct story_line {
   std::uint8_t age = 0;
   int order = -1;
   unsigned number = 0;
-  const char* name = nullptr;         // of the location
+  const char* name = nullptr;  // of the location
   const char* thread_name = nullptr;
   std::int64_t clock = 0;
 };
@@ -53,11 +75,12 @@ struct run_options {
   token what;
   const std::function<void()>* body = nullptr;
   std::uint64_t step_limit = 200'000;
-  const std::vector<std::string>* housekeepers = nullptr;  // parts of names of threads whose timers do not hide a deadlock
+  const std::vector<std::string>* housekeepers =
+      nullptr;                 // parts of names of threads whose timers do not hide a deadlock
   void (*finish)() = nullptr;  // main's last act, after its thread block is gone
   bool keep_story = false;
   std::uint64_t schedule_seed = 0;  // instead of the token's for the schedule; its data stay
-  search* explore = nullptr;  // walks through all schedules instead of following the token's strategy
+  search* explore = nullptr;        // walks through all schedules instead of following the token's strategy
 };
 
 struct run_result {

@@ -3,15 +3,15 @@
 // isolate, the implementation. See isolate.hpp.
 #include "sim/isolate.hpp"
 
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <poll.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 namespace coppice::internal::sim {
 

@@ -237,8 +237,8 @@ void memory::rewrite(knowledge& me, cell& c, std::uint64_t value, int order) {
   if (model_ == memory_model::tso) fence(me);
 }
 
-effect memory::compare_and_swap(knowledge& me, void* where, unsigned size, std::uint64_t expected, std::uint64_t desired,
-                                int order, int order_of_failure, bool fail_anyway, bool& done) {
+effect memory::compare_and_swap(knowledge& me, void* where, unsigned size, std::uint64_t expected,
+                                std::uint64_t desired, int order, int order_of_failure, bool fail_anyway, bool& done) {
   cell& c = touch(me, where, size);
   const std::uint64_t old = c.back(0).value;
   done = old == expected && !fail_anyway;

@@ -78,7 +78,6 @@ struct effect {
   unsigned age = 0;  // 0: the newest store was read
 };
 
-
 class memory {
  public:
   void reset(memory_model model) noexcept;

@@ -21,9 +21,7 @@ class random_stream {
     return z ^ (z >> 31);
   }
   /// Uniform in 0 .. bound-1.
-  unsigned below(unsigned bound) noexcept {
-    return static_cast<unsigned>(((next() >> 32) * bound) >> 32);
-  }
+  unsigned below(unsigned bound) noexcept { return static_cast<unsigned>(((next() >> 32) * bound) >> 32); }
   bool one_in(unsigned n) noexcept { return below(n) == 0; }
 
  private:

@@ -50,7 +50,7 @@ struct token {
   std::string scenario;
   int fault = 0;  // 0: none planted
   strategy_kind strategy = strategy_kind::usual;
-  unsigned depth = 0;  // sticky: 1/depth to switch; pct: number of priority changes + 1
+  unsigned depth = 0;       // sticky: 1/depth to switch; pct: number of priority changes + 1
   std::uint64_t steps = 0;  // pct: expected number of choices in a run, from one fixed trial run
   memory_model model = memory_model::c11;
   std::uint64_t seed = 0;

@@ -70,7 +70,8 @@ class shrinker {
       strategy_kind kind;
       unsigned depth;
     };
-    constexpr std::array<variant, 3> calm{{{strategy_kind::pct, 2}, {strategy_kind::pct, 3}, {strategy_kind::sticky, 32}}};
+    constexpr std::array<variant, 3> calm{
+        {{strategy_kind::pct, 2}, {strategy_kind::pct, 3}, {strategy_kind::sticky, 32}}};
     // The program's data come from the token's seed and stay; only the schedule's stream varies.
     const auto try_seed = [&](std::uint64_t seed) {
       run_options other = options_;

@@ -13,21 +13,26 @@ namespace {
 
 const char* name_of(operation what) noexcept {
   constexpr std::array<const char*, static_cast<std::size_t>(operation::count)> names{
-      "load",       "store",        "exchange",  "fetch_add", "fetch_sub",   "fetch_or",     "fetch_and",   "cas",
-      "cas failed", "read",         "write",     "sleep on",  "woken on",    "timeout on",   "wake",        "now",
-      "relax",      "fence",        "switch",    "start",     "join",        "end",          "clock leaps to",
-      "clock goes on to"};
+      "load",       "store", "exchange", "fetch_add", "fetch_sub", "fetch_or",   "fetch_and",      "cas",
+      "cas failed", "read",  "write",    "sleep on",  "woken on",  "timeout on", "wake",           "now",
+      "relax",      "fence", "switch",   "start",     "join",      "end",        "clock leaps to", "clock goes on to"};
   return names[static_cast<std::size_t>(what)];
 }
 
 const char* name_of_order(int order) noexcept {
   switch (order) {
-    case __ATOMIC_RELAXED: return " relaxed";
-    case __ATOMIC_ACQUIRE: return " acquire";
-    case __ATOMIC_RELEASE: return " release";
-    case __ATOMIC_ACQ_REL: return " acq_rel";
-    case __ATOMIC_SEQ_CST: return " seq_cst";
-    default: return "";
+    case __ATOMIC_RELAXED:
+      return " relaxed";
+    case __ATOMIC_ACQUIRE:
+      return " acquire";
+    case __ATOMIC_RELEASE:
+      return " release";
+    case __ATOMIC_ACQ_REL:
+      return " acq_rel";
+    case __ATOMIC_SEQ_CST:
+      return " seq_cst";
+    default:
+      return "";
   }
 }
 
@@ -42,14 +47,16 @@ std::string value_text(std::uint64_t value) {
 
 std::string tell(const story_line& l) {
   std::array<char, 64> head{};
-  std::snprintf(head.data(), head.size(), "%6" PRIu64 " %u@%-4" PRIu32 " ", l.step, static_cast<unsigned>(l.thread), l.own_count);
+  std::snprintf(head.data(), head.size(), "%6" PRIu64 " %u@%-4" PRIu32 " ", l.step, static_cast<unsigned>(l.thread),
+                l.own_count);
   std::string line = head.data() + std::string(l.thread_name) + ": " + name_of(l.what);
   if (l.number != 0) {
     line += ' ';
     if (l.name != nullptr) line += l.name;
     line += " #" + std::to_string(l.number);
   }
-  if (l.what == operation::clock_leap || l.what == operation::clock_moves || l.what == operation::now) line += ' ' + std::to_string(l.clock) + " ns";
+  if (l.what == operation::clock_leap || l.what == operation::clock_moves || l.what == operation::now)
+    line += ' ' + std::to_string(l.clock) + " ns";
   if (l.order >= 0 || l.what == operation::futex_wait) line += " = " + value_text(l.value);
   if (l.what == operation::futex_wake) line += " (" + value_text(l.value) + " woken)";
   line += name_of_order(l.order);

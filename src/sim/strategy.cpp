@@ -56,11 +56,16 @@ void strategy::thread_started(unsigned thread) noexcept { priority_[thread] = dr
 
 unsigned strategy::choose(const situation& s) noexcept {
   switch (kind_) {
-    case strategy_kind::usual: return usual_choice(s);
-    case strategy_kind::uniform: return any(s.enabled);
-    case strategy_kind::sticky: return sticky(s);
-    case strategy_kind::pct: return pct(s);
-    case strategy_kind::pos: return pos(s);
+    case strategy_kind::usual:
+      return usual_choice(s);
+    case strategy_kind::uniform:
+      return any(s.enabled);
+    case strategy_kind::sticky:
+      return sticky(s);
+    case strategy_kind::pct:
+      return pct(s);
+    case strategy_kind::pos:
+      return pos(s);
   }
   return s.current;
 }
@@ -78,7 +83,8 @@ unsigned strategy::sticky(const situation& s) noexcept {
 
 unsigned strategy::pct(const situation& s) noexcept {
   if (s.yields || s.alone >= pct_patience) priority_[s.current] = --lowest_;
-  for (; next_change_ < changes_ && s.point >= change_at_[next_change_]; ++next_change_) priority_[s.current] = --lowest_;
+  for (; next_change_ < changes_ && s.point >= change_at_[next_change_]; ++next_change_)
+    priority_[s.current] = --lowest_;
   return highest(s.enabled);
 }
 

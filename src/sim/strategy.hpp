@@ -34,12 +34,12 @@ struct pending_operation {
 };
 
 struct situation {
-  unsigned current = 0;       // who ran last
-  std::uint32_t enabled = 0;  // one bit per thread; at least two
-  bool yields = false;        // `current` lets others go first
-  unsigned alone = 0;         // steps that `current` has run in a row while others could
-  std::uint64_t point = 0;    // how many choices there were before in this run
-  pending_operation performed;                                   // by `current`, just before
+  unsigned current = 0;         // who ran last
+  std::uint32_t enabled = 0;    // one bit per thread; at least two
+  bool yields = false;          // `current` lets others go first
+  unsigned alone = 0;           // steps that `current` has run in a row while others could
+  std::uint64_t point = 0;      // how many choices there were before in this run
+  pending_operation performed;  // by `current`, just before
   const std::array<pending_operation, max_threads>* pending = nullptr;
 };
 

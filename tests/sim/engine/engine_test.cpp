@@ -60,25 +60,23 @@ TEST_CASE("memory left behind fails a scenario that must free all") {
 TEST_CASE("a run with threads ends when all are joined, and says if one is not") {
   CHECK(failure_of("joined", [] { runs([] { switch_point(); }).join(); }) == "");
   static thread escaped;
-  CHECK(has(failure_of("not joined",
-                       [] {
-                         new (&escaped) thread([](void*) {}, nullptr, "stray");
-                       }),
+  CHECK(has(failure_of("not joined", [] { new (&escaped) thread([](void*) {}, nullptr, "stray"); }),
             "main ended before it joined stray"));
   new (&escaped) thread();
 }
 
 TEST_CASE("a thread that was given up need not be joined") {
-  CHECK(failure_of("given up",
-                   [] {
-                     futex_word never_set;
-                     thread t([](void* w) { futex_wait(*static_cast<futex_word*>(w), 0); }, &never_set, "stuck");
-                     t.leave();
-                   }) == "");
+  CHECK(failure_of("given up", [] {
+          futex_word never_set;
+          thread t([](void* w) { futex_wait(*static_cast<futex_word*>(w), 0); }, &never_set, "stuck");
+          t.leave();
+        }) == "");
 }
 
 TEST_CASE("more threads than sixteen at once are refused, one after another they are not") {
-  CHECK(failure_of("many in turn", [] { for (int i = 0; i < 40; ++i) runs([] { switch_point(); }).join(); }) == "");
+  CHECK(failure_of("many in turn", [] {
+          for (int i = 0; i < 40; ++i) runs([] { switch_point(); }).join();
+        }) == "");
   CHECK(has(failure_of("many at once",
                        [] {
                          std::vector<thread> all;
@@ -101,8 +99,7 @@ TEST_CASE("an exception that leaves a thread fails the run, one that is caught d
   CHECK(failure_of("catches", [] {
           try {
             throw std::runtime_error("boom");
-          } catch (const std::exception&) {
-          }
+          } catch (const std::exception&) {}
         }) == "");
 }
 
@@ -138,7 +135,12 @@ TEST_CASE("a crash and an abort in simulated code fail the run, and the next run
 TEST_CASE("a deadlock is reported with who waits where") {
   const std::string failure = failure_of("sleeps forever", [] {
     futex_word word{0, "word"};
-    runs([&] { for (;;) futex_wait(word, 0); }, "sleeper").join();
+    runs(
+        [&] {
+          for (;;) futex_wait(word, 0);
+        },
+        "sleeper")
+        .join();
   });
   CHECK(has(failure, "deadlock"));
   CHECK(has(failure, "main joins sleeper"));
@@ -150,8 +152,16 @@ TEST_CASE("a housekeeper's timer does not hide a deadlock") {
     return [name] {
       futex_word word{0, "word"};
       futex_word tick{0, "tick"};
-      runs sleeper([&] { for (;;) futex_wait(word, 0); }, "sleeper");
-      runs other([&] { for (;;) futex_wait(tick, 0, now() + 1'000'000); }, name);
+      runs sleeper(
+          [&] {
+            for (;;) futex_wait(word, 0);
+          },
+          "sleeper");
+      runs other(
+          [&] {
+            for (;;) futex_wait(tick, 0, now() + 1'000'000);
+          },
+          name);
       sleeper.join();
     };
   };
@@ -163,7 +173,11 @@ TEST_CASE("a housekeeper's timer does not keep others from their deadline") {
   CHECK(failure_of("long wait", [] {
           futex_word word{0, "word"};
           futex_word stop{0, "stop"};
-          runs monitor([&] { while (stop.load(acquire) == 0) futex_wait(stop, 0, now() + 1'000'000); }, "monitor");
+          runs monitor(
+              [&] {
+                while (stop.load(acquire) == 0) futex_wait(stop, 0, now() + 1'000'000);
+              },
+              "monitor");
           const std::int64_t until = now() + 5'000'000'000;
           while (now() < until) futex_wait(word, 0, until);
           stop.store(1, release);
@@ -173,7 +187,13 @@ TEST_CASE("a housekeeper's timer does not keep others from their deadline") {
 }
 
 TEST_CASE("a loop that never ends is reported as a livelock") {
-  CHECK(has(failure_of("spins", [] { atomic<int> x; while (x.load(relaxed) == 0) relax(); }, {.step_limit = 5'000}), "livelock"));
+  CHECK(has(failure_of("spins",
+                       [] {
+                         atomic<int> x;
+                         while (x.load(relaxed) == 0) relax();
+                       },
+                       {.step_limit = 5'000}),
+            "livelock"));
 }
 
 TEST_CASE("a spin loop that another thread ends is not a livelock") {
@@ -223,30 +243,35 @@ TEST_CASE("plain data under a spinlock does not race, with a lock left out it do
 }
 
 TEST_CASE("a plain write after the release is not published by it") {
-  CHECK(has(failure_of("late write", [] {
-              var<int> data{0, "data"};
-              atomic<int> ready{0, "ready"};
-              runs other([&] { ready.store(1, release); data = 1; });
-              if (ready.load(acquire) == 1) static_cast<void>(data.get());
-              other.join();
-            }),
+  CHECK(has(failure_of("late write",
+                       [] {
+                         var<int> data{0, "data"};
+                         atomic<int> ready{0, "ready"};
+                         runs other([&] {
+                           ready.store(1, release);
+                           data = 1;
+                         });
+                         if (ready.load(acquire) == 1) static_cast<void>(data.get());
+                         other.join();
+                       }),
             "data race"));
 }
 
 TEST_CASE("what is constructed after the release is not published by it") {
-  CHECK(has(failure_of("late construction", [] {
-              std::unique_ptr<var<int>> data;
-              atomic<int> ready{0, "ready"};
-              runs other([&] {
-                ready.store(1, release);
-                data = std::make_unique<var<int>>(7, "data");
-              });
-              if (ready.load(acquire) == 1) {
-                switch_point();
-                if (data != nullptr) static_cast<void>(data->get());
-              }
-              other.join();
-            }),
+  CHECK(has(failure_of("late construction",
+                       [] {
+                         std::unique_ptr<var<int>> data;
+                         atomic<int> ready{0, "ready"};
+                         runs other([&] {
+                           ready.store(1, release);
+                           data = std::make_unique<var<int>>(7, "data");
+                         });
+                         if (ready.load(acquire) == 1) {
+                           switch_point();
+                           if (data != nullptr) static_cast<void>(data->get());
+                         }
+                         other.join();
+                       }),
             "data race on var data"));
 }
 
@@ -288,35 +313,44 @@ TEST_CASE("two fences order plain data through relaxed accesses, one does not") 
 }
 
 TEST_CASE("touching a cell after its destruction is reported") {
-  CHECK(has(failure_of("touched afterwards", [] {
-              alignas(atomic<int>) std::byte place[sizeof(atomic<int>)];
-              auto* cell = new (place) atomic<int>(0, "cell");
-              cell->~atomic();
-              cell->store(1, relaxed);
-            }),
+  CHECK(has(failure_of("touched afterwards",
+                       [] {
+                         alignas(atomic<int>) std::byte place[sizeof(atomic<int>)];
+                         auto* cell = new (place) atomic<int>(0, "cell");
+                         cell->~atomic();
+                         cell->store(1, relaxed);
+                       }),
             "after its destruction"));
 }
 
 TEST_CASE("destroying a cell that another thread may still touch is reported") {
-  CHECK(has(failure_of("destroyed early", [] {
-              atomic<int> done{0, "done"};
-              auto cell = std::make_unique<atomic<int>>(0, "cell");
-              runs other([&, raw = cell.get()] { done.store(1, relaxed); raw->store(1, relaxed); });
-              while (done.load(relaxed) == 0) relax();
-              cell.reset();
-              other.join();
-            }),
+  CHECK(has(failure_of("destroyed early",
+                       [] {
+                         atomic<int> done{0, "done"};
+                         auto cell = std::make_unique<atomic<int>>(0, "cell");
+                         runs other([&, raw = cell.get()] {
+                           done.store(1, relaxed);
+                           raw->store(1, relaxed);
+                         });
+                         while (done.load(relaxed) == 0) relax();
+                         cell.reset();
+                         other.join();
+                       }),
             "cell"));
 }
 
 TEST_CASE("a cell that is published without release may be used before its construction is known") {
-  CHECK(has(failure_of("published early", [] {
-              atomic<atomic<int>*> shared{nullptr, "shared"};
-              std::unique_ptr<atomic<int>> cell;
-              runs other([&] { cell = std::make_unique<atomic<int>>(7, "cell"); shared.store(cell.get(), relaxed); });
-              if (auto* c = shared.load(relaxed)) static_cast<void>(c->load(relaxed));
-              other.join();
-            }),
+  CHECK(has(failure_of("published early",
+                       [] {
+                         atomic<atomic<int>*> shared{nullptr, "shared"};
+                         std::unique_ptr<atomic<int>> cell;
+                         runs other([&] {
+                           cell = std::make_unique<atomic<int>>(7, "cell");
+                           shared.store(cell.get(), relaxed);
+                         });
+                         if (auto* c = shared.load(relaxed)) static_cast<void>(c->load(relaxed));
+                         other.join();
+                       }),
             "need not know yet"));
 }
 
@@ -335,7 +369,10 @@ TEST_CASE("a futex wakes as many as asked, in the order in which they lay down")
   CHECK(failure_of("wakes two of three", [] {
           futex_word word{0, "word"};
           atomic<int> up;
-          const auto sleep = [&] { while (word.load(acquire) == 0) futex_wait(word, 0); up.fetch_add(1, relaxed); };
+          const auto sleep = [&] {
+            while (word.load(acquire) == 0) futex_wait(word, 0);
+            up.fetch_add(1, relaxed);
+          };
           runs a(sleep), b(sleep), c(sleep);
           word.store(1, release);
           futex_wake(&word, 2);
@@ -349,16 +386,20 @@ TEST_CASE("a 64-bit cell can be slept on, and only its lower half counts") {
   CHECK(failure_of("64 bits", [] {
           atomic<std::uint64_t> word{5, "word"};
           sim::check(futex_wait(word, 4), "the value differs: no sleep");
-          runs other([&] { word.store(6, release); futex_wake(&word, 1); });
+          runs other([&] {
+            word.store(6, release);
+            futex_wake(&word, 1);
+          });
           while (word.load(acquire) == 5) futex_wait(word, 5);
           other.join();
         }) == "");
-  CHECK(has(failure_of("upper half", [] {
-              atomic<std::uint64_t> word{5, "word"};
-              futex_wait(word, 5 + (std::uint64_t{1} << 32));
-              futex_wait(word, 5 + (std::uint64_t{1} << 32));
-              for (;;) futex_wait(word, 5 + (std::uint64_t{1} << 32));
-            }),
+  CHECK(has(failure_of("upper half",
+                       [] {
+                         atomic<std::uint64_t> word{5, "word"};
+                         futex_wait(word, 5 + (std::uint64_t{1} << 32));
+                         futex_wait(word, 5 + (std::uint64_t{1} << 32));
+                         for (;;) futex_wait(word, 5 + (std::uint64_t{1} << 32));
+                       }),
             "deadlock"));
 }
 
@@ -388,8 +429,16 @@ TEST_CASE("the thread block belongs to the simulated thread, and its exit functi
 
 // --- planted faults in toys ------------------------------------------------------------------------------------------------
 
-enum toy_fault { park_without_recheck = 1, announce_after_look, relaxed_flags, take_by_load_store, wait_without_loop,
-                 touch_after_completion, waiter_read_early, timeout_by_store };
+enum toy_fault {
+  park_without_recheck = 1,
+  announce_after_look,
+  relaxed_flags,
+  take_by_load_store,
+  wait_without_loop,
+  touch_after_completion,
+  waiter_read_early,
+  timeout_by_store
+};
 
 /// One worker that parks, one producer: the look before parking must come after the announcement.
 void parking() {
@@ -399,20 +448,22 @@ void parking() {
   const bool weak = fault(relaxed_flags);
   const auto announce = [&] { weak ? parked.store(1, relaxed) : parked.store(1, seq_cst); };
   const auto look = [&] { return weak ? work.load(relaxed) : work.load(seq_cst); };
-  runs worker([&] {
-    while (look() == 0) {
-      const std::uint32_t before = signal.load(acquire);
-      if (fault(announce_after_look)) {
-        if (look() != 0) break;
-        announce();
-      } else {
-        announce();
-        if (!fault(park_without_recheck) && look() != 0) break;
-      }
-      futex_wait(signal, before);
-      parked.store(0, relaxed);
-    }
-  }, "worker");
+  runs worker(
+      [&] {
+        while (look() == 0) {
+          const std::uint32_t before = signal.load(acquire);
+          if (fault(announce_after_look)) {
+            if (look() != 0) break;
+            announce();
+          } else {
+            announce();
+            if (!fault(park_without_recheck) && look() != 0) break;
+          }
+          futex_wait(signal, before);
+          parked.store(0, relaxed);
+        }
+      },
+      "worker");
   weak ? work.store(1, relaxed) : work.store(1, seq_cst);
   if ((weak ? parked.load(relaxed) : parked.load(seq_cst)) != 0) {
     signal.fetch_add(1, release);
@@ -452,18 +503,20 @@ void completed_once() {
     var<int> result{0, "result"};
   };
   atomic<wait_cell*> shared{nullptr, "shared"};
-  runs completer([&] {
-    wait_cell* cell = nullptr;
-    while ((cell = shared.load(acquire)) == nullptr) relax();
-    int waiter = fault(waiter_read_early) ? cell->waiter.get() : 0;
-    cell->result = 42;
-    const std::uint32_t before = cell->state.exchange(2, acq_rel);
-    if (fault(touch_after_completion)) static_cast<void>(cell->state.load(relaxed));
-    if (before == 1) {
-      if (!fault(touch_after_completion)) futex_wake(&cell->state, 1);
-    }
-    static_cast<void>(waiter);
-  }, "completer");
+  runs completer(
+      [&] {
+        wait_cell* cell = nullptr;
+        while ((cell = shared.load(acquire)) == nullptr) relax();
+        int waiter = fault(waiter_read_early) ? cell->waiter.get() : 0;
+        cell->result = 42;
+        const std::uint32_t before = cell->state.exchange(2, acq_rel);
+        if (fault(touch_after_completion)) static_cast<void>(cell->state.load(relaxed));
+        if (before == 1) {
+          if (!fault(touch_after_completion)) futex_wake(&cell->state, 1);
+        }
+        static_cast<void>(waiter);
+      },
+      "completer");
   {
     wait_cell cell;
     shared.store(&cell, release);
@@ -482,13 +535,15 @@ void completed_once() {
 /// A reply and a timeout compete for one wait: exactly one wins. Shows only if the clock leaps while the reply comes.
 void reply_or_timeout() {
   futex_word state{0, "state"};  // 0: open, 1: replied, 2: timed out
-  runs replier([&] {
-    std::uint32_t open = 0;
-    if (state.cas(open, 1, acq_rel)) {
-      futex_wake(&state, 1);
-      sim::check(state.load(relaxed) == 1, "the reply that won was taken back");
-    }
-  }, "replier");
+  runs replier(
+      [&] {
+        std::uint32_t open = 0;
+        if (state.cas(open, 1, acq_rel)) {
+          futex_wake(&state, 1);
+          sim::check(state.load(relaxed) == 1, "the reply that won was taken back");
+        }
+      },
+      "replier");
   const std::int64_t until = now() + 1'000'000;
   while (state.load(acquire) == 0) {
     if (futex_wait(state, 0, until)) continue;
@@ -545,8 +600,9 @@ TEST_CASE("tokens and decisions survive printing and parsing, and rubbish is ref
     REQUIRE(t.has_value());
     CHECK(print(*t) == text);
   }
-  for (const char* text : {"", "x", "x:pct", "x:nothing:0:0:c11:1", "x:pct:3:214:c12:17", "x:pct:a:214:c11:17", "x:pos:0:0:c11:1:0@1",
-                           "x:pos:0:0:c11:1:0@1?", "x:pos:0:0:c11:1:99@1>2", "x!y:pos:0:0:c11:1"})
+  for (const char* text :
+       {"", "x", "x:pct", "x:nothing:0:0:c11:1", "x:pct:3:214:c12:17", "x:pct:a:214:c11:17", "x:pos:0:0:c11:1:0@1",
+        "x:pos:0:0:c11:1:0@1?", "x:pos:0:0:c11:1:99@1>2", "x!y:pos:0:0:c11:1"})
     CHECK_FALSE(sim::parse_token(text).has_value());
 }
 
@@ -594,7 +650,9 @@ TEST_CASE("the trace of a seed is the same in every build") {
 TEST_CASE("a failure is reported with a token that replays it, shrunk to a few decisions") {
   const sim::scenario s("toy_counter", [] {
     atomic<int> x{0, "x"};
-    const auto add = [&] { for (int i = 0; i < 4; ++i) x.store(x.load(relaxed) + 1, relaxed); };
+    const auto add = [&] {
+      for (int i = 0; i < 4; ++i) x.store(x.load(relaxed) + 1, relaxed);
+    };
     runs a(add, "a"), b(add, "b");
     a.join(), b.join();
     sim::check(x.load(relaxed) == 8, "an increment was lost");
@@ -640,7 +698,9 @@ TEST_CASE("a scenario that depends on something else than the seed is caught by 
 TEST_CASE("the seed decides a scenario's random numbers, the schedule does not") {
   static std::vector<unsigned> drawn;
   const std::function<void()> body = [] {
-    runs other([] { for (int i = 0; i < 4; ++i) switch_point(); });
+    runs other([] {
+      for (int i = 0; i < 4; ++i) switch_point();
+    });
     for (int i = 0; i < 4; ++i) {
       const unsigned r = sim::random(1'000);
       switch_point();
@@ -671,8 +731,9 @@ TEST_CASE("the exhaustive search ends on the correct toys and finds the faults")
     MESSAGE(std::string(name) << ": " << all.runs << " runs");
     CHECK_MESSAGE(all.complete, all.failure);
   }
-  for (const auto& [name, number] : {std::pair("toy_parking", park_without_recheck), std::pair("toy_parking", announce_after_look),
-                                     std::pair("toy_slot", take_by_load_store), std::pair("toy_timeout", timeout_by_store)}) {
+  for (const auto& [name, number] :
+       {std::pair("toy_parking", park_without_recheck), std::pair("toy_parking", announce_after_look),
+        std::pair("toy_slot", take_by_load_store), std::pair("toy_timeout", timeout_by_store)}) {
     const sim::exhaustion broken = sim::exhaust(name, number);
     MESSAGE(std::string(name) << ", fault " << number << ": run " << broken.runs << ", " << broken.failure);
     CHECK_FALSE(broken.failure.empty());
