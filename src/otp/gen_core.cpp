@@ -92,14 +92,6 @@ struct direct_start {
   handler_frame* frame;
 };
 
-/// What a direct call hands over to the fiber. On the caller's stack: read before the handler can wait.
-struct direct_call {
-  trampoline handler;
-  call_record* record;
-  slot* callee;
-  fiber* on;
-};
-
 [[gnu::noinline]] void finish_direct(handler_frame& frame) noexcept {
   slot& s = *frame.self;
   s.cls->handles->finish(s, frame);
@@ -108,12 +100,12 @@ struct direct_call {
 
 /// The job of a direct call. The frame lives on this fiber's stack: the caller may be gone before the handler is done.
 void run_call(void* raw) noexcept {
-  const direct_call call = *static_cast<direct_call*>(raw);
-  handler_frame frame(*call.callee, detail::state_of(*call.callee), *call.record);
-  call.on->user = &frame;
-  call.handler(frame);
+  call_record& r = *static_cast<call_record*>(raw);         // on the caller's stack: sound until the handler waits
+  slot& callee = *r.to.where();
+  handler_frame frame(callee, detail::state_of(callee), r);
+  static_cast<fiber*>(r.on)->user = &frame;
+  r.run(frame);
   if (frame.then_do != detail::after::nothing) [[unlikely]] finish_direct(frame);
-  if (call.on->user == &frame) call.on->user = nullptr;      // else it has ended: see note_ended
 }
 
 /// The job of a direct run. The frame lives on this fiber's stack: the caller may be gone before the handler is done.
@@ -128,8 +120,6 @@ void run_handler(void* raw) noexcept {
     s.cls->handles->finish(s, frame);
   }
   if (frame.record != nullptr) *start.frame = std::move(frame);   // still attached: the caller is there to read it
-  fiber* now = here().on;
-  if (now->user == &frame) now->user = nullptr;
 }
 
 void run_for_others(slot& s) noexcept;
@@ -174,12 +164,21 @@ void call_carefully(call_record& r, slot& s) {
 /// The handler waits: its caller waits for it like for a queued one.
 void follow_blocked(call_record& r, slot& s, fiber* f) {
   auto& frame = *static_cast<handler_frame*>(f->user);
-  s.since.store(sync::now(), sync::relaxed);    // since when it waits, as good as: no clock was read before
+  s.since.store(sync::now(), sync::release);    // since when it waits: no clock was read before
   if (r.status == call_status::pending && r.reply == nullptr)
     detail::detach(frame);
   else
     frame.record = nullptr;
   commit_or_resume(s, f);
+}
+
+/// The rarer ways to a handler: no class was meant, or it comes from the class's table.
+[[gnu::noinline]] void find_handler(call_record& r, const detail::class_descriptor& cls) noexcept {
+  if ((r.class_key != 0 && r.class_key != cls.key) || cls.handles == nullptr)
+    r.run = nullptr;
+  else if (r.run == nullptr)
+    r.run = cls.handles->find(cls, node_kind::call, r.type->key);
+  if (r.run == nullptr) r.status = call_status::bad_request;
 }
 
 }  // namespace
@@ -265,48 +264,43 @@ void call_core(call_record& r) {
   const std::uint32_t flags = s.flags.load(sync::relaxed);
   if ((flags & careful) != 0) [[unlikely]] return call_carefully(r, s);
   const class_descriptor& cls = *s.cls;
-  const trampoline run_it = (r.class_key != 0 && r.class_key != cls.key) || cls.handles == nullptr ? nullptr
-                             : r.run != nullptr ? r.run : cls.handles->find(cls, node_kind::call, r.type->key);
-  if (run_it == nullptr) [[unlikely]] {
+  if (r.class_key != cls.key || r.run == nullptr) [[unlikely]] find_handler(r, cls);
+  if (r.status != call_status::pending) [[unlikely]] {
     leave(s);
-    r.status = call_status::bad_request;
     return;
   }
   r.caller = me;
   if (me != nullptr) me->calling.store(&s, sync::relaxed);
-  s.doing.store(r.type, sync::relaxed);
-  s.since.store(block.clock, sync::relaxed);
+  s.doing.store(r.type, sync::relaxed);       // stale as soon as the word is 0
 
   bool blocked = false;
   bool ended = false;
   if ((flags & leaf) != 0) {
     handler_frame frame(s, state_of(s), r);
     block.process = &s;
-    run_it(frame);
+    r.run(frame);
     if (frame.then_do != after::nothing) [[unlikely]] finish_direct(frame);
     block.process = me;
     ended = s.serial.load(sync::relaxed) != r.to.serial();
   } else {
     fiber* const outer = block.on;
     fiber* const f = take_fiber(block, cls);
-    direct_call call{run_it, &r, &s, f};
+    r.on = f;
     f->process = &s;
     block.process = &s;
     block.on = f;
-    const fiber_outcome outcome = enter(*f, &internal::run_call, &call, block.exceptions);
+    const fiber_outcome outcome = enter(*f, &internal::run_call, &r, block.exceptions);
     block.process = me;
     block.on = outer;
     if (outcome == fiber_outcome::done) [[likely]] {
-      ended = f->user != nullptr;
-      f->process = nullptr;
-      block.fibers.give(f);
+      ended = has_ended(*f);
+      give_fiber(block, f);
     } else {
       blocked = true;
       if (outcome == fiber_outcome::blocked) follow_blocked(r, s, f);
     }
   }
   if (!blocked && !ended) [[likely]] {
-    s.doing.store(nullptr, sync::relaxed);
     let_go(s);
   }
   if (r.status == call_status::replied) [[likely]] {

@@ -20,6 +20,7 @@
 
 #include <exception>
 #include <new>
+#include <stdexcept>
 
 namespace coppice::internal {
 
@@ -119,6 +120,7 @@ void begin(handler_frame& frame) noexcept {
 }
 
 void check_options(const start_record& r, const slot* me) {
+  if (r.options->timeout < duration{0}) throw std::invalid_argument("start: a negative timeout");
   const name_view& name = r.options->name;
   if (r.kind == start_kind::linked && me == nullptr)
     fail_start(start_error::not_a_process, exit_reason::noproc, {},

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <fcntl.h>
+#include <stdexcept>
 #include <unistd.h>
 
 namespace coppice::internal {
@@ -212,6 +213,7 @@ void system_call(const target& to, const system_request& request, duration timeo
 }
 
 void stop_core(const target& to, const exit_reason& why, duration timeout, bool urgent) {
+  if (timeout < duration{0}) throw std::invalid_argument("stop: a negative timeout");   // GS-147
   internal::stop_request request{why, true};
   call_record record;
   ask_server(to, descriptor_of<internal::stop_request>(), &request, &internal::run_stop_request, timeout, urgent, "stop", record);

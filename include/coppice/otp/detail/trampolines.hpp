@@ -328,10 +328,16 @@ inline constexpr bool is_init_form<stop_form> = true;
 template <class S, class... A>
 concept init_returns_a_form = !made_by_init<S, A...> || is_init_form<decltype(std::declval<S&>().init(std::declval<A>()...))>;
 
+template <class S>
+concept is_struct = std::is_class_v<S>;
+
 template <class S, class... A>
 consteval bool check_server() {
-  static_assert(!!startable_with<S, A...>, "coppice: the server can not be made from these arguments: no init(arguments) fits, nor does S{arguments}.");
-  if constexpr (!startable_with<S, A...>) {
+  static_assert(!!is_struct<S>, "coppice: this is no server: a server is a struct with handlers.");
+  if constexpr (!is_struct<S>) {
+    return false;
+  } else if constexpr (!startable_with<S, A...>) {
+    static_assert(!!startable_with<S, A...>, "coppice: the server can not be made from these arguments: no init(arguments) fits, nor does S{arguments}.");
     return false;
   } else if constexpr (!init_returns_a_form<S, A...>) {
     static_assert(!!init_returns_a_form<S, A...>, "coppice: init returns nothing, ok(...), ignore, fail(why), stop(why) or init_outcome<...>.");
