@@ -100,6 +100,8 @@ pid self();
 /// Ends the calling process with `reason`: unwinds its stack, destructors run. Not for plain threads (exit_error).
 /// Spec: PR-12.
 [[noreturn]] void exit(exit_reason reason);
+/// An overload of its own: else `exit(exit_reason::shutdown)` would be the C library's exit(int).
+[[noreturn]] inline void exit(exit_reason::code reason) { exit(exit_reason(reason)); }
 /// Sends `to` an exit signal. A dead `to` swallows it.   Thread: any.   Spec: PR-20..PR-29.
 void exit(pid to, exit_reason reason);
 
