@@ -15,21 +15,11 @@
 
 namespace coppice::detail::sync {
 
-struct relaxed_t {
-  static constexpr int value = __ATOMIC_RELAXED;
-};
-struct acquire_t {
-  static constexpr int value = __ATOMIC_ACQUIRE;
-};
-struct release_t {
-  static constexpr int value = __ATOMIC_RELEASE;
-};
-struct acq_rel_t {
-  static constexpr int value = __ATOMIC_ACQ_REL;
-};
-struct seq_cst_t {
-  static constexpr int value = __ATOMIC_SEQ_CST;
-};
+struct relaxed_t { static constexpr int value = __ATOMIC_RELAXED; };
+struct acquire_t { static constexpr int value = __ATOMIC_ACQUIRE; };
+struct release_t { static constexpr int value = __ATOMIC_RELEASE; };
+struct acq_rel_t { static constexpr int value = __ATOMIC_ACQ_REL; };
+struct seq_cst_t { static constexpr int value = __ATOMIC_SEQ_CST; };
 inline constexpr relaxed_t relaxed{};
 inline constexpr acquire_t acquire{};
 inline constexpr release_t release{};
@@ -148,10 +138,7 @@ class var {
     value_ = v;
     return *this;
   }
-  constexpr T operator->() const noexcept requires std::is_pointer_v<T>
-  {
-    return get();
-  }
+  constexpr T operator->() const noexcept requires std::is_pointer_v<T> { return get(); }
 
  private:
   T value_;
