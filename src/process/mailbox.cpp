@@ -142,17 +142,6 @@ void drain(slot& s) {
   }
 }
 
-bool release_if_empty(slot& s) noexcept {
-  if (s.fifo.get() != nullptr) return false;
-  COPPICE_ASSERT(s.fiber.get() == nullptr, "a process is released with a suspended fiber");
-  std::uintptr_t empty = 1;
-  if (planted::is(planted::release_by_store)) {
-    s.word.store(0, sync::release);
-    return true;
-  }
-  return s.word.cas(empty, 0, sync::release);   // pairs with claim
-}
-
 void leave(slot& s) noexcept {
   for (;;) {
     if (release_if_empty(s)) return;

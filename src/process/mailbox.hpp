@@ -3,7 +3,10 @@
 // mailbox: claiming, sending to, draining and releasing a process; and its wait word. The protocol is in slot.hpp.
 #pragma once
 
+#include <coppice/base/assert.hpp>
+
 #include "process/slot.hpp"
+#include "runtime/planted.hpp"
 
 namespace coppice::internal {
 
@@ -49,7 +52,16 @@ void prepend(slot& s, node* n) noexcept;
 /// Takes `n`, whose predecessor in the ring is `before`, out of the fifo.
 void unlink_from_fifo(slot& s, node* before, node* n) noexcept;
 /// 1 -> 0. False: something arrived, or waits in the fifo; the slot is still the caller's.
-bool release_if_empty(slot& s) noexcept;
+inline bool release_if_empty(slot& s) noexcept {
+  if (s.fifo.get() != nullptr) return false;
+  COPPICE_ASSERT(s.fiber.get() == nullptr, "a process is released with a suspended fiber");
+  std::uintptr_t empty = 1;
+  if (planted::is(planted::release_by_store)) {
+    s.word.store(0, sync::release);
+    return true;
+  }
+  return s.word.cas(empty, 0, sync::release);  // pairs with claim
+}
 
 // --- sending ---------------------------------------------------------------------------------------------------------
 
@@ -110,10 +122,28 @@ constexpr stack_class stack_for(std::uint32_t bytes) noexcept {
 }
 /// A fiber for a process of class `cls`. Ends the program, with a word, when there is no memory for a stack.
 inline fiber* take_fiber(thread_block& block, const detail::class_descriptor& cls) noexcept {
-  fiber* f = block.fibers.take(stack_for(cls.stack_bytes));
+  fiber* f = block.warm;                       // the one that came back last: no list to mend
+  if (f != nullptr && cls.stack_bytes == 0) [[likely]] {
+    block.warm = nullptr;
+    return f;
+  }
+  f = block.fibers.take(stack_for(cls.stack_bytes));
   if (f == nullptr) [[unlikely]] no_memory_for_stack();
-  f->user = nullptr;
   return f;
+}
+inline void give_fiber(thread_block& block, fiber* f) noexcept {
+  if (block.warm == nullptr && f->size == stack_class::k64) [[likely]]
+    block.warm = f;
+  else
+    block.fibers.give(f);
+}
+/// fiber::user when the process on it has ended during the run: its slot is not the enterer's any more.
+inline void* ended_mark() noexcept { return reinterpret_cast<void*>(std::uintptr_t{1}); }
+/// Asks, once, after the fiber came back.
+inline bool has_ended(fiber& f) noexcept {
+  if (f.user != ended_mark()) [[likely]] return false;
+  f.user = nullptr;
+  return true;
 }
 /// Runs `job(argument)` for the owned process `s` on a pooled fiber, on this thread.
 /// Returns: how it left; `fiber_of_run` is it. When done the fiber is back in the pool and `ended` tells of the process.

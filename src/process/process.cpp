@@ -10,6 +10,7 @@
 #include "process/system.hpp"
 
 #include <algorithm>
+#include <exception>
 
 namespace coppice {
 
@@ -101,7 +102,10 @@ void exit(pid to, exit_reason reason) {
   const pid from = me != nullptr ? detail::pid_of(*me) : pid{};
   // PR-5: who kills and then asks must get no; the mark is seen before the victim has taken the signal in.
   internal::send_exit(to, from, reason);
-  if (me != nullptr && to == from) internal::drain(*me);
+  if (me == nullptr || to != from) return;
+  internal::drain(*me);
+  // At once (OL-47), unless it is on its way out already and this comes from a destructor.
+  if (detail::has(*me, detail::doomed) && !detail::has(*me, detail::ending) && std::uncaught_exceptions() == 0) internal::throw_unwind();
 }
 
 bool alive(pid who) {

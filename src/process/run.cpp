@@ -18,8 +18,6 @@ namespace coppice::internal {
 
 namespace {
 
-constexpr std::uintptr_t ended_mark = 1;      // fiber::user when the process ended during the run
-
 /// What the reports of a body say, and the end of the process.
 void run_body(slot& s) {
   set(s, detail::began);
@@ -67,9 +65,8 @@ void after_run(slot& s, fiber* f, fiber_outcome outcome) noexcept {
     return;
   }
   if (outcome == fiber_outcome::abandoned) return;
-  const bool ended = f->user == reinterpret_cast<void*>(ended_mark);
-  f->process = nullptr;
-  here().fibers.give(f);
+  const bool ended = has_ended(*f);
+  give_fiber(here(), f);
   if (!ended) leave(s);
 }
 
@@ -90,7 +87,7 @@ void no_memory_for_stack() noexcept {
 
 void note_ended(slot& s) noexcept {
   fiber* f = here().on;
-  if (f != nullptr && f->process == &s) f->user = reinterpret_cast<void*>(ended_mark);
+  if (f != nullptr && f->process == &s) f->user = ended_mark();
 }
 
 direct_run run_on_fiber(slot& s, fiber_job job, void* argument) noexcept {
@@ -102,9 +99,8 @@ direct_run run_on_fiber(slot& s, fiber_job job, void* argument) noexcept {
   before.restore();
   bool ended = false;
   if (outcome == fiber_outcome::done) {
-    ended = f->user == reinterpret_cast<void*>(ended_mark);
-    f->process = nullptr;
-    before.block.fibers.give(f);
+    ended = has_ended(*f);
+    give_fiber(before.block, f);
   }
   return {outcome, f, ended};
 }

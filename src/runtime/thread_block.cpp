@@ -44,7 +44,9 @@ thread_block::thread_block()
   random = (static_cast<std::uint64_t>(sync::now()) * 0x9E3779B97F4A7C15u) | 1;
 }
 
-thread_block::~thread_block() = default;
+thread_block::~thread_block() {
+  if (warm != nullptr) fibers.give(warm);
+}
 
 void thread_block::refill_serials() noexcept {
   next_serial = serials.next.fetch_add(serial_range, sync::relaxed);

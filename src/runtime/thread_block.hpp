@@ -39,6 +39,7 @@ struct thread_block {
   std::uint64_t last_serial = 0;
   std::uint64_t random = 0;
   fiber_cache fibers;
+  fiber* warm = nullptr;                // an idle fiber of the usual size
   block_cache blocks;
   slot_cache slots;
   pool_cache replies;                   // reply slots: type-stable

@@ -141,11 +141,11 @@ struct handler_frame {
   std::uint64_t reply_serial = 0;
   pid caller{};                                  ///< who called (a direct caller that is a plain thread: none until asked)
   after then_do = after::nothing;
-  std::int64_t wait = 0;                         ///< ns
-  node* then = nullptr;
+  std::int64_t wait;                             ///< ns; set with then_do
+  node* then;                                    ///< set with then_do
   exit_reason reason{};
 
-  handler_frame() = default;
+  handler_frame() noexcept : wait(0), then(nullptr) {}
   /// Of a direct call.
   inline handler_frame(slot& callee, void* its_state, call_record& call) noexcept;
 };
@@ -170,11 +170,14 @@ struct call_record {
   // out
   call_status status = call_status::pending;
   exit_reason reason{};                          ///< ended: why
-  // while under way
-  slot* caller = nullptr;                        ///< who waits; a plain thread's is made when it is needed
-  std::uint64_t number = 0;                      ///< its wait
+  // while under way. What is not initialised is written before it is read: a call makes one of these, and every store counts.
   reply_slot* reply = nullptr;
-  std::uint64_t reply_serial = 0;
+  std::uint64_t reply_serial;                    ///< set with reply
+  std::uint64_t number;                          ///< the caller's wait; set with reply
+  slot* caller;                                  ///< who waits; a plain thread's is made when it is needed
+  void* on;                                      ///< the fiber of a direct call
+
+  call_record() noexcept {}
 };
 
 inline handler_frame::handler_frame(slot& callee, void* its_state, call_record& call) noexcept
