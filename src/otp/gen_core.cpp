@@ -157,7 +157,10 @@ void call_carefully(call_record& r, slot& s) {
   node* n = new_call_node(r, detail::pid_of(me));
   n->serial = r.to.serial();
   append(s, n);
-  run_owned(s);
+  if ((s.cls->flags & (detail::class_flag::queued | detail::class_flag::pinned)) != 0)
+    schedule(s);                               // its class says: not on a caller's thread
+  else
+    run_owned(s);
   await_reply(r);
 }
 

@@ -442,7 +442,7 @@ server_data& make_data(slot& s) {
 void needs_care(slot& s) noexcept {
   const server_data* d = data_of(s);
   const bool own = d != nullptr && (d->suspended || d->idle.armed != idle_timeout::none || d->is_watched());
-  const bool by_class = (s.cls->flags & static_cast<std::uint32_t>(detail::class_flag::queued)) != 0;
+  const bool by_class = (s.cls->flags & (detail::class_flag::queued | detail::class_flag::pinned)) != 0;
   if (own || by_class || has(s, detail::frozen)) set(s, detail::careful);
   else clear(s, detail::careful);
 }

@@ -154,9 +154,18 @@ void schedule(slot& s) noexcept {
     sync::futex_wake(&s.wait, 1);              // the address only: its thread may be gone (the slot is not)
     return;
   }
+  if (s.pinned_to != 0) {
+    system_of(s).sched.push_pinned(&s, s.pinned_to - 1u);
+    return;
+  }
   system_of(s).sched.push(&s);
 }
 
-void schedule_last(slot& s) noexcept { system_of(s).sched.push_last(&s); }
+void schedule_last(slot& s) noexcept {
+  if (s.pinned_to != 0)
+    schedule(s);
+  else
+    system_of(s).sched.push_last(&s);
+}
 
 }  // namespace coppice::internal

@@ -204,6 +204,7 @@ struct slot : internal::runnable {             // {next}: run-queue link
   std::uint16_t home = 0;                      // its runtime, by number
   std::uint16_t room = 0;                      // bytes of state that fit behind the control block
   std::uint16_t size_class = 0;
+  std::uint8_t pinned_to = 0;                  // the worker that alone may run it, counted from 1; 0: any
   sync::atomic<std::uint8_t> timed;            // timers are addressed to it: whoever starts one says so
 };
 static_assert(sizeof(slot) == 112);

@@ -89,7 +89,7 @@ slot& new_process(const detail::class_descriptor& cls, system& in) {
   s.cls = &cls;
   s.flags.store(((cls.flags & static_cast<std::uint32_t>(detail::class_flag::leaf)) != 0 ? std::uint32_t{detail::leaf} : 0u) |
                     ((cls.flags & static_cast<std::uint32_t>(detail::class_flag::trap_exit)) != 0 ? std::uint32_t{detail::trapping} : 0u) |
-                    ((cls.flags & static_cast<std::uint32_t>(detail::class_flag::queued)) != 0 ? std::uint32_t{detail::careful} : 0u),
+                    ((cls.flags & (detail::class_flag::queued | detail::class_flag::pinned)) != 0 ? std::uint32_t{detail::careful} : 0u),
                 sync::relaxed);
   if (!inside) {
     *reinterpret_cast<void**>(reinterpret_cast<char*>(&s) + sizeof(slot)) =
@@ -97,6 +97,8 @@ slot& new_process(const detail::class_descriptor& cls, system& in) {
     detail::set(s, detail::boxed);
   }
   s.timed.store(0, sync::relaxed);
+  s.pinned_to = (cls.flags & static_cast<std::uint32_t>(detail::class_flag::pinned)) != 0
+                    ? static_cast<std::uint8_t>(1 + block.dice() % in.sched.base_workers()) : std::uint8_t{0};
   s.serial.store(block.serial(), sync::release);
   in.count(1);
   return s;

@@ -17,13 +17,12 @@ namespace {
 constexpr unsigned global_every = 61;        // turns between two looks at the global queue and the clock
 constexpr unsigned longest_lifo_streak = 64; // then the queue gets its turn: two processes must not starve the rest
 constexpr std::uint64_t largest_share = 64;  // of the global queue that one worker takes at a time
-constexpr int search_rounds = 200;           // looks at all queues before a worker parks: some microseconds
 constexpr std::int64_t price_of_wake = 20'000;  // ns: a batch of events waits so long before another worker is woken for it
 
 }  // namespace
 
 scheduler::scheduler(const scheduler_options& options, hook run)
-    : run_(run), base_(options.workers != 0 ? options.workers : sync::cores()), monitored_(options.monitor) {
+    : run_(run), base_(options.workers != 0 ? options.workers : sync::cores()), monitored_(options.monitor), search_rounds_(options.search_rounds) {
   if (base_ > most - 16) base_ = most - 16;
 }
 
@@ -103,6 +102,7 @@ runnable* scheduler::next(worker& w) noexcept {
     if (const idle_source* idle = idle_.load(sync::acquire)) idle->look(idle->context);
     if (runnable* r = take_global()) return r;
   }
+  if (runnable* r = take_pinned(w)) return r;
   if (w.lifo_streak < longest_lifo_streak) {
     if (w.lifo.load(sync::relaxed) != nullptr)
       if (runnable* r = w.lifo.exchange(nullptr, sync::acquire)) {   // pairs with push: what it wrote is seen
@@ -131,7 +131,7 @@ runnable* scheduler::look_around(worker& w) noexcept {
   if (2 * searching_.load(sync::relaxed) < count_.load(sync::acquire)) {
     searching_.fetch_add(1, sync::seq_cst);
     runnable* found = nullptr;
-    for (int i = 0; i < search_rounds && found == nullptr && stopping_.load(sync::relaxed) == 0; ++i) {
+    for (int i = 0; i < search_rounds_ && found == nullptr && stopping_.load(sync::relaxed) == 0; ++i) {
       found = take_global_batch(w);
       if (found == nullptr) found = steal(w);
       if (found == nullptr) sync::relax();
@@ -196,6 +196,33 @@ void scheduler::give_global(runnable* first, runnable* last, std::size_t count) 
     global_first_ = first;
   global_last_ = last;
   global_size_.store(global_size_.load(sync::relaxed) + count, sync::seq_cst);  // pairs with work_in_sight
+}
+
+void scheduler::push_pinned(runnable* r, unsigned index) noexcept {
+  worker& w = *workers_[index];
+  r->next = nullptr;
+  {
+    sync::lock_guard held(w.pinned_lock);
+    if (w.pinned_last != nullptr)
+      w.pinned_last->next = r;
+    else
+      w.pinned_first = r;
+    w.pinned_last = r;
+    w.pinned_size.store(w.pinned_size.load(sync::relaxed) + 1, sync::seq_cst);   // pairs with park's second look
+  }
+  sync::fence(sync::seq_cst);
+  if ((parked_.load(sync::seq_cst) & std::uint64_t{1} << index) != 0) unpark(index);
+}
+
+runnable* scheduler::take_pinned(worker& w) noexcept {
+  if (w.pinned_size.load(sync::relaxed) == 0) return nullptr;
+  sync::lock_guard held(w.pinned_lock);
+  runnable* r = w.pinned_first;
+  if (r == nullptr) return nullptr;
+  w.pinned_first = r->next;
+  if (w.pinned_first == nullptr) w.pinned_last = nullptr;
+  w.pinned_size.store(w.pinned_size.load(sync::relaxed) - 1, sync::relaxed);
+  return r;
 }
 
 runnable* scheduler::take_global() noexcept {
@@ -265,7 +292,7 @@ bool scheduler::park(worker& w) noexcept {
   bool work = false;
   if (planted::is(planted::announce_after_recheck)) work = work_in_sight();
   parked_.fetch_or(bit, sync::seq_cst);      // announce; pairs with wake_if_needed's fence and look
-  if (!planted::is(planted::park_without_recheck) && !planted::is(planted::announce_after_recheck)) work = work_in_sight();
+  if (!planted::is(planted::park_without_recheck) && !planted::is(planted::announce_after_recheck)) work = work_in_sight() || w.pinned_size.load(sync::seq_cst) != 0;
   if (work || stopping_.load(sync::seq_cst) != 0) {
     parked_.fetch_and(~bit, sync::seq_cst);
     return false;

@@ -40,6 +40,10 @@ struct worker {
   sync::atomic<std::uint32_t> busy;      // 1 while it runs something
   sync::futex_word signal;               // 0: may sleep; 1: wake up
   sync::atomic<std::int64_t> asleep_until;
+  sync::spinlock pinned_lock;
+  runnable* pinned_first = nullptr;      // processes that run here and nowhere else: never stolen. Guarded by pinned_lock
+  runnable* pinned_last = nullptr;
+  sync::atomic<std::uint32_t> pinned_size;
   timer_wheel wheel;
   sync::thread thread;
   unsigned turn = 0;
@@ -52,6 +56,7 @@ struct worker {
 struct scheduler_options {
   unsigned workers = 0;                  // 0: one for each core
   bool monitor = true;
+  int search_rounds = 200;               // looks at all queues before a worker parks: some microseconds
 };
 
 /// Where idle workers may sleep instead of on their futex: the poller. Every function may be called by any worker.
@@ -88,6 +93,9 @@ class scheduler {
   void push_back(runnable* r) noexcept;
   /// Behind everything else: the tail of the global queue.
   void push_last(runnable* r) noexcept;
+
+  /// For the worker `index` alone.
+  void push_pinned(runnable* r, unsigned index) noexcept;
 
   /// Starts `t`, `after` ns from now.
   void start_timer(timer_node& t, std::int64_t after) noexcept;
@@ -132,6 +140,7 @@ class scheduler {
   void push_behind(worker& w, runnable* r) noexcept;
   runnable* look_around(worker& w) noexcept;
   runnable* steal(worker& w) noexcept;
+  runnable* take_pinned(worker& w) noexcept;
   runnable* take_global() noexcept;
   runnable* take_global_batch(worker& w) noexcept;
   void give_global(runnable* first, runnable* last, std::size_t count) noexcept;
@@ -151,6 +160,7 @@ class scheduler {
   const hook run_;
   unsigned base_;
   const bool monitored_;
+  const int search_rounds_;
   sync::atomic<const idle_source*> idle_;  // null: futexes only
   worker* workers_[most] = {};           // published by count_: grown by the monitor only
   sync::atomic<std::uint32_t> count_;
