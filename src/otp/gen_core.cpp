@@ -253,7 +253,7 @@ void call_core(call_record& r) {
     r.status = call_status::calling_self;
     return;
   }
-  if (r.queued || (--block.budget <= 0 && block.on != nullptr)) [[unlikely]] {
+  if (r.queued || --block.budget <= 0) [[unlikely]] {
     yield_if_spent();
     if (r.queued) return call_queued(r);
     return call_core(r);                       // perhaps on another thread now

@@ -76,6 +76,7 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
   const pid self = detail::pid_of(s);
   const bool counted = !has(s, detail::thread_proxy);
   detail::set(s, detail::ending);
+  if (s.cls->handles != nullptr) s.cls->handles->ended(s, why);
   extension* e = s.ext;
 
   // Its own failure is reported; an exit signal is the business of whoever sent it.

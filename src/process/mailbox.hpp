@@ -101,7 +101,7 @@ void yield_if_spent();
 /// One reduction.
 inline void spend() {
   thread_block& block = here();
-  if (--block.budget <= 0 && block.on != nullptr) [[unlikely]] yield_if_spent();
+  if (--block.budget <= 0) [[unlikely]] yield_if_spent();
 }
 
 // --- running ---------------------------------------------------------------------------------------------------------

@@ -206,10 +206,11 @@ bool wait_until(slot& s, std::uint64_t number, wait_state how, std::int64_t time
 
 void yield_if_spent() {
   thread_block& block = here();
-  if (block.on == nullptr || block.process == nullptr || block.budget > 0) return;
+  if (block.budget > 0) return;
+  block.budget = reductions;
+  if (block.on == nullptr || block.process == nullptr) return;          // a plain thread: the kernel shares the core out
   slot& s = *block.process;
   if (has(s, detail::leaf)) return;
-  block.budget = reductions;
   block.leaving = yield_request;
   suspend(*block.on);
 }
