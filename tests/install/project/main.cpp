@@ -1,4 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <coppice/base/detail/sync.hpp>
+//
+// What a stranger writes first: a server, a call, a stop.
+#include <coppice/otp/gen_server.hpp>
 
-int main() { return coppice::detail::sync::now() > 0 ? 0 : 1; }
+struct counter {
+  struct next { using reply = int; };
+  int count = 0;
+  int handle_call(next) { return ++count; }
+};
+
+int main() {
+  const auto server = coppice::start<counter>();
+  const int first = coppice::call(server, counter::next{});
+  const int second = coppice::call(server, counter::next{});
+  coppice::stop(server);
+  return first == 1 && second == 2 ? 0 : 1;
+}
