@@ -82,7 +82,8 @@ call_error make(call_error::kind kind, exit_reason reason, pid who, std::string 
 
 call_error error_of(const call_record& r, const call_site& site, const name_view* name) {
   const std::string server = server_text(site.server, r.to, name);
-  const std::string request = request_text(*r.type, site.request_outlives_move ? r.request : nullptr);
+  const std::string request = !site.operation.empty() ? std::string(site.operation)
+                                                      : request_text(*r.type, site.request_outlives_move ? r.request : nullptr);
   switch (r.status) {
     case call_status::noproc:
       return make(call_error::noproc, exit_reason::noproc, r.to,
@@ -123,7 +124,7 @@ call_error error_of_cast(sent what, pid to, const message_descriptor& type, cons
   record.to = to;
   record.type = &type;
   record.status = what == sent::full ? call_status::full : call_status::noproc;
-  return error_of(record, {site.server, site.class_key, false}, name);
+  return error_of(record, {site.server, site.class_key, false, {}}, name);
 }
 
 call_error error_of_answer(const answer_record& a, pid server) {

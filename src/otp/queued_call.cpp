@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// queued_call: calls that are never run on the caller's stack: urgent ones, and many at once (call_all). All of them share
-// one wait: each has its own reply slot, and every slot wakes the same wait.
+// queued_call: calls that are never run on the caller's stack: system requests that must not wait, and many calls at once
+// (call_all). All of them share one wait: each has its own reply slot, and every slot wakes the same wait.
 #include <coppice/otp/request.hpp>
 
 #include "otp/server_data.hpp"
@@ -31,7 +31,7 @@ node* make_call_node(node_kind kind, const call_record& record, pid caller, std:
   return n;
 }
 
-void send_call(slot& me, std::uint64_t number, node_kind kind, std::int64_t deadline, call_record& record) {
+void send_call(slot& me, std::uint64_t number, node_kind kind, bool bounded, std::int64_t deadline, call_record& record) {
   if (record.to == detail::pid_of(me)) {
     record.status = call_status::calling_self;
     return;
@@ -42,7 +42,7 @@ void send_call(slot& me, std::uint64_t number, node_kind kind, std::int64_t dead
   }
   record.reply = take_reply_slot(me, number, record.place, record.reply_serial);
   node* n = make_call_node(kind, record, detail::pid_of(me), deadline);
-  if (kind == node_kind::system) deliver(record.to, n);
+  if (!bounded) deliver(record.to, n);
   else if (deliver_bounded(record.to, n) == detail::sent::full) record.status = call_status::full;
 }
 
@@ -89,10 +89,10 @@ void wait_for_all(slot& me, std::uint64_t number, std::span<call_record> calls, 
 
 }  // namespace
 
-void urgent_call(call_record& record) {
+void call_unbounded(call_record& record, node_kind kind) {
   slot& me = detail::here();
   const std::uint64_t number = begin_wait(me);
-  send_call(me, number, node_kind::system, deadline_after(record.timeout), record);
+  send_call(me, number, kind, false, deadline_after(record.timeout), record);
   const std::span<call_record> one(&record, 1);
   wait_for_all(me, number, one, record.timeout);
   close_call(record);
@@ -106,7 +106,7 @@ void call_all_core(std::span<call_record> calls, duration timeout) {
   slot& me = here();
   const std::uint64_t number = internal::begin_wait(me);
   const std::int64_t deadline = deadline_after(timeout);
-  for (call_record& r : calls) internal::send_call(me, number, node_kind::call, deadline, r);
+  for (call_record& r : calls) internal::send_call(me, number, node_kind::call, true, deadline, r);
   internal::wait_for_all(me, number, calls, timeout);
   for (call_record& r : calls) internal::close_call(r);
 }

@@ -132,8 +132,9 @@ server_status formatted_status(slot& self, server_status raw) noexcept;
 
 // --- queued_call.cpp -------------------------------------------------------------------------------------------------
 
-/// A call that waits in front of all messages (GS-X5). As call_core, but never on the caller's stack.
-void urgent_call(detail::call_record& record);
+/// As call_core, but never on the caller's stack, and a mailbox that is full takes it all the same. `system`: it goes before
+/// all messages (GS-X5).
+void call_unbounded(detail::call_record& record, node_kind kind);
 
 // --- server_report.cpp -----------------------------------------------------------------------------------------------
 

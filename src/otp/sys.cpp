@@ -186,7 +186,7 @@ using internal::sync::never;
 
 namespace {
 
-call_site site_for(std::string_view what) noexcept { return {what, 0, true}; }
+call_site site_for(std::string_view what) noexcept { return {{}, 0, false, what}; }
 
 /// One request that the core itself handles: direct if the server is idle, urgent: in front of what waits.
 void ask_server(const target& to, const message_descriptor& type, void* request, trampoline run, duration timeout,
@@ -198,7 +198,9 @@ void ask_server(const target& to, const message_descriptor& type, void* request,
   record.place = &room;
   record.run = run;
   record.timeout = timeout;
-  if (urgent) internal::urgent_call(record);
+  const bool bounded = record.to && record.to.is_local() && record.to.where()->bound.load(internal::sync::relaxed) != 0;
+  if (urgent) internal::call_unbounded(record, node_kind::system);
+  else if (bounded) internal::call_unbounded(record, node_kind::call);
   else call_core(record);
   if (record.status == call_status::caller_ends) throw_call_error(record, site_for(what), to.name());
 }

@@ -117,6 +117,7 @@ struct call_site {
   std::string_view server;
   std::uint64_t class_key;             // 0: any
   bool request_outlives_move;          // trivially copyable: may be shown after the handler took it
+  std::string_view operation{};        // instead of the request: `stop`, `sys::get_state`
 };
 
 /// Asks; src/otp/gen_core.cpp. Returns with a status that is not pending, or throws unwind when the caller has to end.
