@@ -135,6 +135,8 @@ void drain(slot& s) {
         dispose(n, exit_reason::noproc);
       } else if (is_signal(n->kind)) {
         act(s, n);
+      } else if (n->kind == node_kind::system) [[unlikely]] {
+        prepend(s, n);                          // GS-X5: asked to go before what waits
       } else {
         append(s, n);
       }
@@ -200,7 +202,7 @@ bool deliver_to_slot(slot& s, std::uint64_t serial, node* n) noexcept {
   }
   if (s.serial.load(sync::relaxed) != serial) {     // a free slot, or the next tenant's: ours for this moment
     drain(s);
-    leave(s);
+    has(s, detail::doomed) ? schedule(s) : leave(s);
     return false;
   }
   if (signal && !has(s, detail::thread_proxy))
