@@ -48,21 +48,26 @@ void cancel_against_expiry() {
   }
 }
 
-// Whoever read the clock before the start must not make the timer early.
+void pass(std::int64_t duration) {
+  sync::futex_word never_woken;
+  sync::futex_wait(never_woken, 0, sync::now() + duration);
+}
+
+// A worker that was held up between its look at the clock and the wheel must not make a timer early.
 void never_early() {
+  constexpr std::int64_t ms = 1'000'000;
   timer_wheel wheel;
   probe p;
   runs worker([&] {
-    for (int i = 0; i != 3; ++i) {
-      const std::int64_t now = sync::now();
-      sync::switch_point();
-      wheel.advance(now);
-    }
+    const std::int64_t now = sync::now();
+    pass(2 * ms);
+    wheel.advance(now);
+    pass(3 * ms + ms / 3);
+    wheel.advance(sync::now());
   }, "worker");
-  sync::futex_word never_woken;
-  sync::futex_wait(never_woken, 0, sync::now() + 1'000'000);  // time passes, now and then between the worker's two steps
-  p.not_before = sync::now() + 10;
-  wheel.start(p, 10);
+  pass(ms);
+  p.not_before = sync::now() + 5 * ms;
+  wheel.start(p, 5 * ms);
   worker.join();
   timer_wheel::cancel(p);
 }

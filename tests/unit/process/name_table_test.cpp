@@ -258,7 +258,7 @@ TEST_CASE("name_table: an entry that changes its name under a reader does not gi
       }
   });
   while (!started) std::this_thread::yield();
-  for (int i = coppice::testing::rounds(200'000, 10'000'000); i != 0; --i)
+  for (int i = coppice::testing::rounds(60'000, 10'000'000); i != 0; --i)
     for (std::size_t which : {0u, 1u}) {  // one entry: what was freed last is used first
       if (table.insert(names[which], holder(which, 5 + which))) ++wrong;
       if (!table.erase(names[which], holder(which, 5 + which))) ++wrong;
@@ -298,7 +298,7 @@ TEST_CASE("name_table: a table that grows under a reader hides nothing from it")
   for (std::uint64_t bucket = 0; bucket != 16; ++bucket)
     for (const std::string& name : names_in_bucket(bucket, 80)) others.push_back(name);
   int missed = 0;
-  for (int round = coppice::testing::rounds(60, 3000); round != 0; --round) {
+  for (int round = coppice::testing::rounds(30, 3000); round != 0; --round) {
     name_table table;
     for (const std::string& name : names) REQUIRE_FALSE(table.insert(name, holder(1)));
     std::atomic<bool> over{false}, started{false};

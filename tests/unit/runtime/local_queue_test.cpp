@@ -136,7 +136,7 @@ TEST_CASE("local_queue behaves like a plain queue under a random sequence of ope
 
 TEST_CASE("local_queue loses nothing and gives nothing twice while others steal") {
   constexpr int thieves = 2;
-  const int total = coppice::testing::rounds(600'000, 20'000'000);
+  const int total = coppice::testing::rounds(300'000, 20'000'000);
   std::vector<item> items(static_cast<std::size_t>(total));
   auto q = std::make_unique<queue>();
   std::atomic<int> ready{0};
