@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// http_server: HTTP/1.1 on a port. Each connection is a process that holds neither stack nor buffer while it is idle; each
+// request runs in a process of its own, so that a handler that throws, hangs or is killed ends nobody but itself: its
+// client gets 500 or 503 and the connection goes on (docs/internals/io.md).
+//
+//     auto server = run_server(router{get("/", [] { return text("hello"); })}, {.port = 8888});
+//     …
+//     server.stop(10s);
+#pragma once
+
+#include <coppice/app/http_message.hpp>
+#include <coppice/app/router.hpp>
+#include <coppice/base/result.hpp>
+#include <coppice/base/time.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <string>
+#include <utility>
+
+namespace coppice {
+
+class runtime;
+
+namespace internal {
+struct http_core;
+}
+
+struct http_server_options {
+  int port = 8888;                              ///< 0: any free one; `port()` says which
+  std::string address = "127.0.0.1";            ///< "0.0.0.0": all of the machine's
+  std::size_t max_head_bytes = 8 * 1024;        ///< 431, or 414 for the first line alone; at most 15 KiB
+  std::size_t max_body_bytes = 1024 * 1024;     ///< 413
+  std::size_t max_connections = 100'000;        ///< above it, new ones wait in the kernel's queue
+  duration idle_timeout = 60s;                  ///< between two requests: closed
+  duration head_timeout = 10s;                  ///< for a whole head, from its first byte: 408
+  duration body_timeout = 30s;                  ///< for a whole body: 408
+  duration write_timeout = 30s;                 ///< without any progress of a write: closed
+  duration handler_timeout = 30s;               ///< then the handler's process is killed: 503
+  runtime* in = nullptr;                        ///< null: the running process's, or the thread's, runtime
+};
+
+/// Why no server was started. `what()` says it in words.
+class http_server_error : public std::exception {
+ public:
+  enum kind : std::uint8_t { port_out_of_range, port_in_use, not_permitted, bad_address, no_resources };
+  http_server_error(kind why, std::string what) : what_(std::move(what)), why_(why) {}
+  kind why() const noexcept { return why_; }
+  const char* what() const noexcept override { return what_.c_str(); }
+
+ private:
+  std::string what_;
+  kind why_;
+};
+
+struct http_server_statistics {
+  std::size_t connections;                      ///< open
+  std::uint64_t accepted;
+  std::uint64_t requests;                       ///< answered, in whatever way
+  std::uint64_t failed;                         ///< answered with 500 or 503 because the handler failed
+};
+
+/// How a stop went.
+struct http_stop_result {
+  std::size_t idle_closed = 0;                  ///< connections without a request under way
+  std::size_t cut_off = 0;                      ///< requests that were not done in time
+};
+
+/// A handle of a running HTTP server; copies mean the same one. When the last handle goes, the server stops at once.
+/// Thread: any; `stop` and the last destruction not from one of its own handlers.
+class http_server {
+ public:
+  http_server() noexcept = default;             ///< of no server
+  http_server(const http_server& other) noexcept;
+  http_server(http_server&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
+  http_server& operator=(http_server other) noexcept {
+    std::swap(core_, other.core_);
+    return *this;
+  }
+  ~http_server();
+
+  explicit operator bool() const noexcept { return core_ != nullptr; }
+  std::uint16_t port() const noexcept;
+  http_server_statistics statistics() const noexcept;
+
+  /// Takes no connection any more, lets what is under way end, tells clients to go, closes idle connections after a moment,
+  /// and whatever is left when `drain` is over.
+  /// Returns: what it had to close. At once, with nothing, when it has been stopped already.
+  /// Blocks:  the calling process or thread, at most `drain` and a little.
+  http_stop_result stop(duration drain = 5s) const;
+
+ private:
+  friend result<http_server, http_server_error> try_run_server_core(http_handler&& handler, const http_server_options& options);
+  explicit http_server(internal::http_core* core) noexcept : core_(core) {}
+  internal::http_core* core_ = nullptr;
+};
+
+result<http_server, http_server_error> try_run_server_core(http_handler&& handler, const http_server_options& options);
+
+/// Serves what `handler` (a router, or any handler) answers.
+/// Returns: the server, which accepts connections already, or why there is none.
+/// Thread:  any.
+template <answers_requests F>
+result<http_server, http_server_error> try_run_server(F handler, const http_server_options& options = {}) {
+  return try_run_server_core(detail::make_handler(std::move(handler)), options);
+}
+
+/// The same.   Fails: http_server_error.
+template <answers_requests F>
+http_server run_server(F handler, const http_server_options& options = {}) {
+  return try_run_server(std::move(handler), options).value();
+}
+
+/// The port a program was told: its first argument, else the environment's PORT, else `otherwise`.
+/// Fails: http_server_error when it is no number between 0 and 65535.
+int port_from(int argc, const char* const* argv, int otherwise = 8888);
+
+}  // namespace coppice

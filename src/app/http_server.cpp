@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// http_server: starting, accepting, stopping. What one connection does is in http_connection.cpp.
+//
+// The listener is a process with a behaviour of its own, woken by `io_ready`: it accepts up to 64 connections, then queues
+// itself behind the others. Out of descriptors, or above the limit of connections, it waits for a connection to close
+// or for a tenth of a second, instead of asking the kernel a million times a second.
+#include <coppice/app/http_server.hpp>
+
+#include "app/http_core.hpp"
+#include "process/mailbox.hpp"
+#include "process/signal.hpp"
+#include "process/spawn.hpp"
+#include "process/system.hpp"
+
+#include <coppice/base/log_sink.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <system_error>
+
+#include <unistd.h>
+
+namespace coppice::internal {
+
+namespace {
+
+constexpr int accepted_at_once = 64;
+constexpr int backlog = 4096;
+constexpr std::int64_t retry_after = 100'000'000;      // ns, when the system is out of descriptors or memory
+constexpr std::int64_t report_every = 60'000'000'000;
+
+struct listener {
+  explicit listener(http_core& c) noexcept : core(c) { core.hold(); }
+  ~listener() {
+    sock.close();
+    if (counted) core.leave();
+    core.drop();
+  }
+  listener(const listener&) = delete;
+  http_core& core;
+  socket sock;
+  std::int64_t reported = -report_every;
+  bool counted = false;
+};
+
+bool is_shortage(int error) noexcept { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
+
+void report_shortage(listener& l, int error) {
+  const std::int64_t now = sync::now();
+  if (now - l.reported < report_every) return;
+  l.reported = now;
+  write_report({.level = log_level::warning, .kind = "http",
+                .headline = "http_server on port " + std::to_string(l.core.port) + ": cannot accept connections, new ones wait",
+                .fields = {{"why", std::system_category().message(error)},
+                           {"open connections", std::to_string(l.core.open.load(sync::relaxed))}}});
+}
+
+/// Above the limit: true; the next connection that closes asks again.
+bool is_full(http_core& core) noexcept {
+  if (core.open.load(sync::relaxed) < core.options.max_connections) return false;
+  core.accept_paused.store(1, sync::seq_cst);          // pairs with ~connection: it sees this, or we see the place
+  return core.open.load(sync::seq_cst) >= core.options.max_connections;
+}
+
+/// Returns: false when there is nothing more to do, now or ever.
+bool accept_some(listener& l) {
+  http_core& core = l.core;
+  core.accept_paused.store(0, sync::relaxed);
+  for (int i = 0; i < accepted_at_once; ++i) {
+    if (is_full(core)) return false;
+    const int fd = l.sock.try_accept();
+    if (fd < 0) {
+      if (!is_shortage(errno)) return false;
+      report_shortage(l, errno);
+      core.accept_paused.store(1, sync::seq_cst);
+      l.sock.set_deadline(sync::now() + retry_after);
+      return false;
+    }
+    try {
+      start_connection(core, fd);
+    } catch (const std::exception&) {                  // no process, no memory: this client is dropped
+      report_shortage(l, ENOMEM);
+    }
+  }
+  return true;
+}
+
+void handle(slot& self, node* n) noexcept {
+  if (!take_io_ready(n)) return;
+  auto& l = *static_cast<listener*>(detail::state_of(self));
+  l.sock.clear_notice();
+  const bool more = accept_some(l);
+  if (more)
+    l.sock.notify();
+  else if (!l.core.is_running())                       // who had connected in time has been taken in
+    end_process(self, exit_reason::normal);
+}
+
+constexpr detail::behaviour listener_behaviour = socket_behaviour("http_listener", &handle);
+constexpr detail::class_descriptor listener_class{
+    .name = "http_listener", .key = type_hash<listener>(), .state_size = sizeof(listener), .state_align = alignof(listener),
+    .flags = static_cast<std::uint32_t>(detail::class_flag::queued), .stack_bytes = 0,
+    .destroy = [](void* p) noexcept { static_cast<listener*>(p)->~listener(); },
+    .print = nullptr, .body = nullptr, .handles = &listener_behaviour, .table = nullptr};
+
+}  // namespace
+
+pid start_listener(http_core& core, const char* address, std::uint16_t port) {
+  slot& s = new_process(listener_class, core.in);
+  auto& l = *::new (detail::state_of(s)) listener(core);
+  detail::set(s, detail::started);
+  const pid who = detail::pid_of(s);
+  try {
+    l.sock = socket::listen(core.in, address, port, backlog, who);
+    core.port = l.sock.local_port();
+  } catch (...) {
+    end_process(s, exit_reason::normal);
+    throw;
+  }
+  l.counted = true;
+  core.living.fetch_add(1, sync::relaxed);
+  core.listener = who;
+  leave(s);
+  return who;
+}
+
+bool take_io_ready(node* n) noexcept {
+  if (n->kind != detail::node_kind::info || n->type == nullptr || n->type->key != descriptor_of<io_ready>().key) {
+    dispose(n, exit_reason::bad_request);              // whoever asks a socket something gets no for an answer
+    return false;
+  }
+  detail::free_node(n);
+  return true;
+}
+
+void send_look(pid who) noexcept {
+  node* n = allocate_node(sizeof(io_ready), alignof(io_ready));
+  n->type = &descriptor_of<io_ready>();
+  ::new (detail::payload_of(*n)) io_ready;
+  deliver(who, n);
+}
+
+// --- stopping --------------------------------------------------------------------------------------------------------
+
+void http_core::leave() noexcept {
+  if (living.fetch_sub(1, sync::seq_cst) != 1) return;
+  std::vector<stop_waiter> all;
+  {
+    sync::lock_guard held(lock);
+    all.swap(waiters);
+  }
+  for (const stop_waiter& w : all) wake(*w.who, w.number);
+}
+
+namespace {
+
+bool is_over(void* raw) { return static_cast<http_core*>(raw)->living.load(sync::seq_cst) == 0; }
+
+/// Waits until nothing of the server lives. False: the time is up.
+bool wait_for_end(http_core& core, std::int64_t timeout) {
+  slot& me = detail::here();
+  const std::uint64_t number = begin_wait(me);
+  {
+    sync::lock_guard held(core.lock);
+    core.waiters.push_back({&me, number});
+  }
+  return wait_until(me, number, wait_state::signals, timeout, &is_over, &core);
+}
+
+http_stop_result stop(http_core& core, duration drain) {
+  http_stop_result result;
+  if (is_over(&core)) return result;
+  const std::int64_t limit = drain.count() > 0 ? drain.count() : 0;
+  const std::int64_t grace = std::min(limit / 2, std::int64_t{250'000'000});
+  std::uint32_t running = http_core::running;
+  core.phase.cas(running, http_core::draining, sync::seq_cst);
+  send_look(core.listener);
+  if (!wait_for_end(core, grace)) {
+    core.phase.store(http_core::closing, sync::seq_cst);
+    for (const pid who : connections_of(core)) send_look(who);
+    if (!wait_for_end(core, limit - grace)) {
+      for (int round = 0; round < 50 && !is_over(&core); ++round) {
+        const std::vector<pid> left = connections_of(core);
+        if (round == 0) result.cut_off = left.size();
+        for (const pid who : left) send_exit(who, pid{}, exit_reason::kill);
+        send_exit(core.listener, pid{}, exit_reason::kill);
+        wait_for_end(core, 20'000'000);
+      }
+    }
+  }
+  result.idle_closed = core.idle_closed.load(sync::relaxed);
+  return result;
+}
+
+http_server_error explain(const std::system_error& e, const http_server_options& o) {
+  const std::string place = o.address + ":" + std::to_string(o.port);
+  switch (e.code().value()) {
+    case EADDRINUSE: return {http_server_error::port_in_use, "port " + std::to_string(o.port) + " is in use: another program listens on " + place};
+    case EACCES:
+    case EPERM: return {http_server_error::not_permitted, "not permitted to listen on " + place + ": ports below 1024 need a privilege"};
+    case EADDRNOTAVAIL:
+    case EINVAL: return {http_server_error::bad_address, "\"" + o.address + "\" is not an IPv4 address of this machine"};
+    default: return {http_server_error::no_resources, "cannot listen on " + place + ": " + e.what()};
+  }
+}
+
+}  // namespace
+
+}  // namespace coppice::internal
+
+namespace coppice {
+
+result<http_server, http_server_error> try_run_server_core(http_handler&& handler, const http_server_options& options) {
+  if (options.port < 0 || options.port > 65535)
+    return error(http_server_error(http_server_error::port_out_of_range,
+                                   "port " + std::to_string(options.port) + " is out of range: 0 to 65535"));
+  internal::system& in = options.in != nullptr ? options.in->impl() : internal::current_system();
+  auto* core = new internal::http_core(std::move(handler), options, in);
+  http_server server(core);
+  try {
+    internal::start_listener(*core, options.address.c_str(), static_cast<std::uint16_t>(options.port));
+  } catch (const std::system_error& e) {
+    return error(internal::explain(e, options));
+  } catch (const exit_error& e) {
+    return error(http_server_error(http_server_error::no_resources, e.what()));
+  }
+  return server;
+}
+
+http_server::http_server(const http_server& other) noexcept : core_(other.core_) {
+  if (core_ == nullptr) return;
+  core_->hold();
+  core_->handles.fetch_add(1, internal::sync::relaxed);
+}
+
+http_server::~http_server() {
+  if (core_ == nullptr) return;
+  if (core_->handles.fetch_sub(1, internal::sync::acq_rel) == 1) {
+    try {
+      internal::stop(*core_, duration{0});
+    } catch (...) {                            // a process that ends may not wait: the connections close all the same
+    }
+  }
+  core_->drop();
+}
+
+std::uint16_t http_server::port() const noexcept { return core_ != nullptr ? core_->port : std::uint16_t{0}; }
+
+http_server_statistics http_server::statistics() const noexcept {
+  if (core_ == nullptr) return {};
+  return {.connections = core_->open.load(internal::sync::relaxed),
+          .accepted = core_->accepted.load(internal::sync::relaxed),
+          .requests = core_->requests.load(internal::sync::relaxed),
+          .failed = core_->failed.load(internal::sync::relaxed)};
+}
+
+http_stop_result http_server::stop(duration drain) const { return core_ != nullptr ? internal::stop(*core_, drain) : http_stop_result{}; }
+
+int port_from(int argc, const char* const* argv, int otherwise) {
+  const char* text = argc > 1 ? argv[1] : std::getenv("PORT");
+  if (text == nullptr || *text == '\0') return otherwise;
+  int port = -1;
+  const char* end = text + std::strlen(text);
+  const auto [stopped, problem] = std::from_chars(text, end, port);
+  if (problem != std::errc{} || stopped != end || port < 0 || port > 65535)
+    throw http_server_error(http_server_error::port_out_of_range, std::string("\"") + text + "\" is not a port: a number from 0 to 65535 is");
+  return port;
+}
+
+}  // namespace coppice

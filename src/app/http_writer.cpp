@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/http_writer.hpp"
+
+#include <coppice/base/detail/sync.hpp>
+
+#include <charconv>
+#include <cstdint>
+
+#include <time.h>
+
+namespace coppice::internal {
+
+namespace sync = detail::sync;
+
+namespace {
+
+struct date_text {
+  sync::spinlock lock;
+  std::int64_t second = -1;
+  char text[32] = {};
+  std::size_t size = 0;
+};
+date_text today;
+
+/// strftime would speak the program's language.
+std::size_t write_date(char* out, std::size_t room, std::int64_t second) noexcept {
+  static constexpr char days[] = "SunMonTueWedThuFriSat";
+  static constexpr char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  const time_t when = static_cast<time_t>(second);
+  tm t{};
+  ::gmtime_r(&when, &t);
+  const std::size_t n = ::strftime(out, room, "???, %d ??? %Y %H:%M:%S GMT", &t);
+  for (std::size_t i = 0; i < 3; ++i) {
+    out[i] = days[static_cast<std::size_t>(t.tm_wday) * 3 + i];
+    out[8 + i] = months[static_cast<std::size_t>(t.tm_mon) * 3 + i];
+  }
+  return n;
+}
+
+void append_number(std::string& out, std::uint64_t n) {
+  char digits[20];
+  const auto end = std::to_chars(digits, digits + sizeof digits, n).ptr;
+  out.append(digits, static_cast<std::size_t>(end - digits));
+}
+
+bool has_line_break(std::string_view text) noexcept { return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos; }
+
+bool is_proper(const http_response& r) noexcept {
+  if (r.status < 200 || r.status > 599 || has_line_break(r.content_type)) return false;
+  for (const http_header& h : r.headers)
+    if (h.name.empty() || has_line_break(h.name) || h.name.find_first_of(": \t") != std::string::npos || has_line_break(h.value)) return false;
+  return true;
+}
+
+}  // namespace
+
+void append_date(std::string& out) {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  sync::lock_guard held(today.lock);
+  if (today.second != now.tv_sec) {
+    today.second = now.tv_sec;
+    today.size = write_date(today.text, sizeof today.text, now.tv_sec);
+  }
+  out.append(today.text, today.size);
+}
+
+bool append_response(std::string& out, const http_response& r, const answer_form& form) {
+  if (!is_proper(r)) return false;
+  const bool bodiless = r.status == 204 || r.status == 304;
+  out += "HTTP/1.1 ";
+  append_number(out, static_cast<std::uint64_t>(r.status));
+  out += ' ';
+  out += status_phrase(r.status);
+  out += "\r\nDate: ";
+  append_date(out);
+  if (!r.content_type.empty()) {
+    out += "\r\nContent-Type: ";
+    out += r.content_type;
+  }
+  if (!bodiless) {
+    out += "\r\nContent-Length: ";
+    append_number(out, r.body.size());
+  }
+  if (form.close)
+    out += "\r\nConnection: close";
+  else if (form.old_client)
+    out += "\r\nConnection: keep-alive";
+  for (const http_header& h : r.headers) {
+    out += "\r\n";
+    out += h.name;
+    out += ": ";
+    out += h.value;
+  }
+  out += "\r\n\r\n";
+  if (!bodiless && !form.head_only) out += r.body;
+  return true;
+}
+
+}  // namespace coppice::internal
