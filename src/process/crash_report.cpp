@@ -18,6 +18,12 @@ std::string list(const std::vector<pid>& pids) {
   return out;
 }
 
+std::string names(const detail::extension& e) {
+  std::string out;
+  for (const detail::held_name& n : e.names) out += (out.empty() ? "" : " ") + n.text;
+  return out;
+}
+
 std::string first_messages(const slot& s) {
   std::string out;
   const node* newest = s.fifo;
@@ -47,6 +53,7 @@ void report_crash(slot& s, const exit_reason& why) noexcept try {
   if (const message_descriptor* doing = s.doing.load(sync::relaxed)) r.headline += "  in " + std::string(doing->name);
   r.fields.push_back({"why", to_text(why)});
   if (!why.trace().empty()) r.fields.push_back({"trace", std::string(why.trace())});
+  if (e != nullptr && e->names.size() > 1) r.fields.push_back({"names", names(*e)});
   if (e != nullptr && !e->label.empty()) r.fields.push_back({"label", e->label});
   if (const auto ancestors = detail::ancestors_of(s); !ancestors.empty()) r.fields.push_back({"ancestors", list(ancestors)});
   if (e != nullptr && !e->callers.empty()) r.fields.push_back({"callers", list(e->callers)});

@@ -66,7 +66,9 @@ exit_reason exit_reason::from_current_exception() noexcept {
     try {
       throw;
     } catch (const exit_error& e) {
-      // A failed operation that nobody caught: its reason is ours, said in its words.
+      // A failed operation that nobody caught: its reason is ours, said in its words. A quiet one (the server that we asked
+      // had ended normally) would hide that we failed (PR-13).
+      if (e.reason().is_quiet()) return from_exception(readable(typeid(e).name()), e.what());
       return e.reason().text().empty() ? with_text(e.reason().what(), e.what()) : e.reason();
     } catch (const std::exception& e) {
       return from_exception(readable(typeid(e).name()), e.what());

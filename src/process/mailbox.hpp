@@ -94,6 +94,8 @@ bool take_arrivals(slot& s);
 /// Returns: false if the time passed first.
 /// Throws:  detail::unwind when the process has to end; exit_error where waiting is not allowed (leaf, ending).
 bool wait_until(slot& s, std::uint64_t number, wait_state how, std::int64_t timeout, bool (*ready)(void*), void* context);
+/// Suspended from outside (PR-90): waits on its own fiber until it is resumed or has to end.
+void wait_while_frozen(slot& s) noexcept;
 /// thread_block::leaving when a fiber only wants to go to the tail of the queue.
 inline constexpr std::uint64_t yield_request = ~std::uint64_t{0};
 /// Gives the worker to others when the running process has used up its budget. At most one look at a counter else.

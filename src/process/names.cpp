@@ -27,6 +27,7 @@ pid find_local(internal::system& sys, std::string_view name) noexcept {
 
 /// What a process does, as its owner, to have a name. Runs in the process's own turn, or by its maker.
 pid hold(internal::system& sys, detail::slot& s, std::string text, bool global) {
+  if (detail::has(s, detail::ending)) return {};         // its names have been freed: this one would stay for ever
   const internal::name_holder mine{&s, s.serial.load(sync::relaxed)};
   detail::extension& e = detail::ext_of(s);
   e.names.reserve(e.names.size() + 1);

@@ -305,16 +305,13 @@ void sleep_for(duration time) {
 void yield() {
   internal::here().budget = 0;
   internal::yield_if_spent();
-  if (slot* s = detail::current_slot()) {
-    internal::drain(*s);
-    if (detail::has(*s, detail::doomed)) internal::throw_unwind();
-  }
+  if (slot* s = detail::current_slot()) internal::take_arrivals(*s);
 }
 
 bool suspend_process(pid who) {
   bool found = false;
   internal::ask(who, [](slot* s, void* raw) {
-    if (s == nullptr || detail::has(*s, detail::ending)) return;
+    if (s == nullptr || detail::has(*s, detail::ending) || detail::has(*s, detail::thread_proxy)) return;
     *static_cast<bool*>(raw) = true;
     ++detail::ext_of(*s).suspend_count;
     detail::set(*s, detail::frozen);

@@ -43,7 +43,11 @@ void turn(slot& s, int budget) noexcept {
       end_process(s, detail::ext_of(s).pending);
       return;
     }
-    if (has(s, detail::frozen) || done == budget) return;
+    if (has(s, detail::frozen)) {
+      wait_while_frozen(s);
+      continue;
+    }
+    if (done == budget) return;
     if (s.cls->body != nullptr) {
       run_body(s);
       return;

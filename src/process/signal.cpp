@@ -18,7 +18,7 @@ namespace {
 /// An exit signal's effect: PR-20..PR-27. `linked`: it came over a link.
 void take_exit(slot& s, const detail::exit_payload& signal, bool linked) {
   const exit_reason& why = signal.reason;
-  if (!linked && why.is(exit_reason::kill)) {
+  if (!linked && why.is(exit_reason::kill) && !has(s, detail::thread_proxy)) {   // nothing ends a plain thread: it is told
     doom(s, exit_reason::killed, true);
   } else if (has(s, detail::trapping)) {
     append_exit_message(s, signal.from, why);

@@ -186,12 +186,14 @@ bool wait_until(slot& s, std::uint64_t number, wait_state how, std::int64_t time
       disarm(s, number);
       throw_unwind();
     }
-    arm(s, number, how);
-    if (ready(context)) {
+    // Suspended from outside: nothing but signals is of interest until it is resumed, not even the deadline (PR-90).
+    const bool held = has(s, detail::frozen);
+    arm(s, number, held ? wait_state::signals : how);
+    if (!held && ready(context)) {
       disarm(s, number);
       return true;
     }
-    if (until.passed()) {
+    if (!held && until.passed()) {
       disarm(s, number);
       return ready(context);
     }
@@ -200,8 +202,17 @@ bool wait_until(slot& s, std::uint64_t number, wait_state how, std::int64_t time
     if (has(s, detail::thread_proxy))
       leave_thread(s, number, how, until.deadline());
     else
-      leave_fiber(s, number, how);
+      leave_fiber(s, number, held ? wait_state::signals : how);
   }
+}
+
+void wait_while_frozen(slot& s) noexcept {
+  const std::uint64_t number = begin_wait(s);
+  for (drain(s); has(s, detail::frozen) && !must_end(s); drain(s)) {
+    arm(s, number, wait_state::signals);
+    leave_fiber(s, number, wait_state::signals);
+  }
+  disarm(s, number);
 }
 
 void yield_if_spent() {
@@ -210,14 +221,17 @@ void yield_if_spent() {
   block.budget = reductions;
   if (block.on == nullptr || block.process == nullptr) return;          // a plain thread: the kernel shares the core out
   slot& s = *block.process;
-  if (has(s, detail::leaf)) return;
+  if (has(s, detail::leaf) || has(s, detail::ending)) return;
   block.leaving = yield_request;
   suspend(*block.on);
 }
 
 [[noreturn]] void throw_unwind() {
-  // Already unwinding (a destructor waits): a second throw would end the program, so it learns by an ordinary error.
-  if (std::uncaught_exceptions() > 0) throw exit_error(exit_reason::noproc, "the process is ending: it cannot wait any more");
+  // Already unwinding, or gone so far that its state is destroyed: a destructor waits. A second throw would end the
+  // program, so it learns by an ordinary error.
+  const slot* s = here().process;
+  if (std::uncaught_exceptions() > 0 || (s != nullptr && has(*s, detail::ending)))
+    throw exit_error(exit_reason::noproc, "the process is ending: it cannot wait any more");
   throw detail::unwind{};
 }
 

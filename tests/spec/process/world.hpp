@@ -64,6 +64,14 @@ inline void idle() {
   for (;;) receive([](message&) {});
 }
 
+/// The same, after telling `parent` that it has come so far.
+struct ready {};
+inline void idle_for(pid parent) {
+  send(parent, ready{});
+  idle();
+}
+inline void await_ready() { receive<ready>(); }
+
 struct go {};                                    // the word that lets a waiting process go on
 inline void wait_for_go() { receive<go>(); }
 
