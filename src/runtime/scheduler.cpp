@@ -156,7 +156,12 @@ void scheduler::push(runnable* r) noexcept {
     return;
   }
   worker& w = *block.at;
-  runnable* before = w.lifo.exchange(r, sync::acq_rel);  // release: a thief of the slot sees the process as we left it
+  if (w.lifo.load(sync::relaxed) == nullptr) {
+    // Only this worker fills the slot and the monitor only empties it, so an empty one needs no exchange.
+    w.lifo.store(r, sync::release);            // a thief of the slot sees the process as we left it
+    return;                                    // one thing for itself: wakes nobody
+  }
+  runnable* before = w.lifo.exchange(r, sync::acq_rel);
   if (before == nullptr) return;                         // one thing for itself: wakes nobody
   push_behind(w, before);
 }
