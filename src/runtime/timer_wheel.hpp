@@ -13,6 +13,7 @@
 //   pending   the wheel. `cancel` that returns true hands it back to the caller, for good: it will not fire.
 //   firing    the thread that called `advance`. `cancel` returns false.
 //   fired     the node's own fire function, from the moment it is called: it may start the node again, reuse or free it.
+// Nodes that are due together are fired one after another by one thread: a fire function must not wait for another timer.
 // So after a `cancel` that returned false, nobody but the fire function may touch the node. Starting a node that is not
 // idle is an error of the user. A cancel may race with firing, and with the fire function's restart of the node on the same
 // wheel; it must not race with anybody else's start.
