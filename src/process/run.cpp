@@ -98,6 +98,7 @@ direct_run run_on_fiber(slot& s, fiber_job job, void* argument) noexcept {
   const place before;
   fiber* f = take_fiber(before.block, *s.cls);
   f->process = &s;
+  f->user = nullptr;                           // a former handler's frame is not ours
   before.enter(s, f);
   const fiber_outcome outcome = enter(*f, job, argument, before.block.exceptions);
   before.restore();
