@@ -54,7 +54,7 @@ void prepare_call(call_record& record, pid to, Q& request, void* place, const ca
   record.request = __builtin_addressof(request);
   record.place = place;
   record.run = call_trampoline<S, Q>();
-  record.class_key = key_of_class<S>();
+  record.class_key = key_of_class<S, Q>();
   record.timeout = options.timeout;
   record.queued = options.queued;
 }
@@ -97,7 +97,7 @@ result<reply_of<Q>, call_error> try_call_at(const Address& to, Q& request, const
 template <class S, class M>
 sent cast_at(pid to, M& message) {
   if constexpr (check_cast<S, M>()) {
-    const open_node n = new_cast(descriptor_of<M>(), cast_trampoline<S, M>(), key_of_class<S>());
+    const open_node n = new_cast(descriptor_of<M>(), cast_trampoline<S, M>(), key_of_class<S, M>());
     ::new (n.place) M(std::move(message));
     return cast_core(to, n.made);
   } else {
@@ -201,7 +201,8 @@ template <class S, class M>
 void send(const server_ref<S>& server, M message) {
   if constexpr (detail::has_handle_info<S, M>) {
     if constexpr (detail::check_info<S, M>()) {
-      const detail::open_node n = detail::new_info(descriptor_of<M>(), &detail::run_info<S, M>, detail::key_of_class<S>());
+      constexpr detail::trampoline run = detail::found_by_key<S, M>() ? nullptr : &detail::run_info<S, M>;
+      const detail::open_node n = detail::new_info(descriptor_of<M>(), run, detail::key_of_class<S, M>());
       ::new (n.place) M(std::move(message));
       (void)detail::cast_core(server.id(), n.made);
     }

@@ -62,7 +62,7 @@ namespace detail {
 template <class S, class Q>
 pending<reply_of<Q>> send_request_at(pid to, Q& request) {
   if constexpr (check_call<S, Q>())
-    return pending<reply_of<Q>>(send_request_core(to, descriptor_of<Q>(), __builtin_addressof(request), call_trampoline<S, Q>(), key_of_class<S>()));
+    return pending<reply_of<Q>>(send_request_core(to, descriptor_of<Q>(), __builtin_addressof(request), call_trampoline<S, Q>(), key_of_class<S, Q>()));
   else
     __builtin_unreachable();
 }

@@ -441,9 +441,10 @@ inline constexpr class_descriptor class_constant{
     .table = &table_constant<S>,
 };
 
-template <class S>
+/// Which class the sender of a Q means. 0: any class that knows the message, also the one that S was upgraded to (C3).
+template <class S, class Q>
 consteval std::uint64_t key_of_class() {
-  if constexpr (is_protocol<S>) return 0;  // any class that knows the message
+  if constexpr (found_by_key<S, Q>()) return 0;
   else return type_hash<S>();
 }
 template <class S>
@@ -453,7 +454,7 @@ consteval std::string_view name_of_class() {
 }
 
 template <class S, class Q>
-inline constexpr call_site site_of{name_of_class<S>(), key_of_class<S>(), std::is_trivially_copyable_v<Q>};
+inline constexpr call_site site_of{name_of_class<S>(), key_of_class<S, Q>(), std::is_trivially_copyable_v<Q>};
 
 template <class S, class Q>
 constexpr trampoline call_trampoline() {

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A runtime of a test's own, whose reports are caught: for tests of servers that must not meet what other tests left.
+#pragma once
+
+#include "spec/otp/otp_test.hpp"
+
+namespace coppice::testing {
+
+/// Takes everything out of the caller's mailbox.
+inline void empty_mailbox() {
+  while (receive([](message&) {}, after(duration{0}, [] {}))) {}
+}
+
+/// This thread uses a new runtime until the end of the scope; reports go to `reports`.
+struct own_world {
+  explicit own_world(const runtime_options& options = {.workers = 2}) : r(options), scope(r) { empty_mailbox(); }
+  caught_reports reports;                       // outlives all that may report
+  runtime r;
+  runtime_scope scope;
+};
+
+/// Waits for the end of `who`. Returns: why it ended; noproc if it was gone before.
+inline exit_reason end_of(pid who) { return reason_of_end(who, monitor(who)); }
+
+/// The words in which a failed call speaks; empty if it did not fail.
+template <class F>
+std::optional<call_error> error_in(F&& f) {
+  try {
+    f();
+  } catch (const call_error& e) {
+    return e;
+  }
+  return std::nullopt;
+}
+
+}  // namespace coppice::testing
