@@ -64,7 +64,8 @@ double start_with_a_million(bench::state& s, bool absolute) {
 double cancel_of_a_million(bench::state& s, bool shuffled) {
   armed_timers all;
   return s.each(million, [&] {
-    for (std::size_t i = 0; i != million; ++i) bench::keep(timer_wheel::cancel(all.timers[shuffled ? all.order[i] : i]));
+    for (std::size_t i = 0; i != million; ++i)
+      bench::keep(timer_wheel::cancel(all.timers[shuffled ? all.order[i] : i]));
   });
 }
 
@@ -117,29 +118,29 @@ int main(int argc, char** argv) {
               });
             }});
   suite.row("allocate + free, 64 bytes, hot", {.max = 3, .run = [](bench::state& s) {
-              block_depot depot;
-              block_cache cache(depot);
-              return s.time([&](std::uint64_t n) {
-                while (n--) {
-                  void* block = cache.allocate(64);
-                  bench::keep(block);
-                  cache.free(block, 64);
-                }
-              });
-            }});
+                                                 block_depot depot;
+                                                 block_cache cache(depot);
+                                                 return s.time([&](std::uint64_t n) {
+                                                   while (n--) {
+                                                     void* block = cache.allocate(64);
+                                                     bench::keep(block);
+                                                     cache.free(block, 64);
+                                                   }
+                                                 });
+                                               }});
   suite.row("allocate 1,000, free 1,000: per pair", {.run = [](bench::state& s) {
               block_depot depot;
               block_cache cache(depot);
               std::vector<void*> blocks(1000);
               return s.time([&](std::uint64_t n) {
-                       while (n--) {
-                         for (void*& b : blocks) b = cache.allocate(64);
-                         for (void* b : blocks) cache.free(b, 64);
-                       }
-                     }) /
-                     1000;
+                while (n--) {
+                  for (void*& b : blocks) b = cache.allocate(64);
+                  for (void* b : blocks) cache.free(b, 64);
+                }
+              }) / 1000;
             }});
-  suite.row("allocated here, freed there, with a lock-free stack between", {.two_cores = true, .run = produce_and_consume});
+  suite.row("allocated here, freed there, with a lock-free stack between",
+            {.two_cores = true, .run = produce_and_consume});
   suite.row("slot taken and given", {.run = [](bench::state& s) {
               slot_arena arena([](void*, std::size_t) noexcept {});
               slot_cache cache(arena);
@@ -154,15 +155,15 @@ int main(int argc, char** argv) {
 
   suite.group("timer wheel");
   suite.row("start + cancel", {.max = 15, .run = [](bench::state& s) {
-              timer_wheel wheel;
-              quiet_timer t;
-              return s.time([&](std::uint64_t n) {
-                while (n--) {
-                  wheel.start(t, 5 * second);
-                  bench::keep(timer_wheel::cancel(t));
-                }
-              });
-            }});
+                                 timer_wheel wheel;
+                                 quiet_timer t;
+                                 return s.time([&](std::uint64_t n) {
+                                   while (n--) {
+                                     wheel.start(t, 5 * second);
+                                     bench::keep(timer_wheel::cancel(t));
+                                   }
+                                 });
+                               }});
   suite.row("start_at + cancel", {.run = [](bench::state& s) {
               timer_wheel wheel;
               quiet_timer t;
@@ -176,10 +177,12 @@ int main(int argc, char** argv) {
             }});
   suite.row("start with 1,000,000 armed, armed afterwards",
             {.max = 25, .run = [](bench::state& s) { return start_with_a_million(s, false); }});
-  suite.row("start_at with 1,000,000 armed", {.max = 25, .run = [](bench::state& s) { return start_with_a_million(s, true); }});
+  suite.row("start_at with 1,000,000 armed",
+            {.max = 25, .run = [](bench::state& s) { return start_with_a_million(s, true); }});
   suite.row("cancel of 1,000,000, in order of start",
             {.max = 27, .run = [](bench::state& s) { return cancel_of_a_million(s, false); }});
-  suite.row("cancel of 1,000,000, in random order", {.run = [](bench::state& s) { return cancel_of_a_million(s, true); }});
+  suite.row("cancel of 1,000,000, in random order",
+            {.run = [](bench::state& s) { return cancel_of_a_million(s, true); }});
   suite.row("advance with nothing to do", {.run = [](bench::state& s) {
               timer_wheel wheel;
               due_timers due;
@@ -214,14 +217,13 @@ int main(int argc, char** argv) {
               static local_queue<int> queue, thief;
               static int item;
               return s.time([&](std::uint64_t n) {
-                       while (n--) {
-                         for (int i = 0; i != 128; ++i) bench::keep(queue.push(&item));
-                         bench::keep(thief.steal_half_from(queue));
-                         while (thief.pop() != nullptr) {}
-                         while (queue.pop() != nullptr) {}
-                       }
-                     }) /
-                     128;
+                while (n--) {
+                  for (int i = 0; i != 128; ++i) bench::keep(queue.push(&item));
+                  bench::keep(thief.steal_half_from(queue));
+                  while (thief.pop() != nullptr) {}
+                  while (queue.pop() != nullptr) {}
+                }
+              }) / 128;
             }});
   return suite.run();
 }

@@ -126,7 +126,9 @@ struct alignas(64) name_table::bucket_array {
     std::destroy_n(array->heads(), array->size);
     ::operator delete(array, std::align_val_t{alignof(bucket_array)});
   }
-  static std::size_t bytes(std::size_t size) noexcept { return sizeof(bucket_array) + size * sizeof(sync::atomic<entry*>); }
+  static std::size_t bytes(std::size_t size) noexcept {
+    return sizeof(bucket_array) + size * sizeof(sync::atomic<entry*>);
+  }
 
   sync::atomic<entry*>* heads() noexcept { return reinterpret_cast<sync::atomic<entry*>*>(this + 1); }
 };
@@ -299,7 +301,8 @@ char* name_table::shard::remove(sync::atomic<entry*>& link) noexcept {
   char* copy = e->is_long() ? e->copy() : nullptr;
   link.store(e->next.load(sync::relaxed), sync::release);
   e->version.store(e->version.load(sync::relaxed) + 1, sync::relaxed);
-  e->next.store(free, sync::release);  // pairs with look: whoever reads this link, or a field that add writes, sees `odd`
+  e->next.store(free,
+                sync::release);  // pairs with look: whoever reads this link, or a field that add writes, sees `odd`
   free = e;
   count = count - 1;
   return copy;
@@ -361,7 +364,8 @@ name_holder name_table::find(std::string_view name) noexcept {
   if (name.size() <= inline_bytes) [[likely]] {
     name_holder holder;
     const shard::outcome outcome = s.look(hash, name, holder);
-    if (outcome == shard::outcome::found) [[likely]] return holder;
+    if (outcome == shard::outcome::found) [[likely]]
+      return holder;
     if (outcome == shard::outcome::absent) return {};
   }
   return find_slowly(s, hash, name);

@@ -53,8 +53,7 @@ struct block_pool::extra_pair {
   magazine magazines[2];
 };
 
-block_pool::block_pool(const pool_options& options)
-    : options_(options), batches_per_chunk_(batches_in(options)) {
+block_pool::block_pool(const pool_options& options) : options_(options), batches_per_chunk_(batches_in(options)) {
   static_assert(sizeof(chunk) <= line);
   auto* pair = new extra_pair{};
   extra_pairs_ = pair;

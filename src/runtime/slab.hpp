@@ -52,7 +52,7 @@ struct pool_options {
   std::size_t block_bytes;               // a multiple of 64
   std::size_t chunk_bytes = 256 * 1024;  // how much is asked of the system at a time
   construct_block construct = nullptr;
-  bool huge_pages = false;               // ask for 2 MiB pages: fewer TLB misses, coarser resident memory
+  bool huge_pages = false;  // ask for 2 MiB pages: fewer TLB misses, coarser resident memory
 };
 
 struct pool_statistics {
@@ -115,14 +115,14 @@ class block_pool {
   sync::var<magazine*> empty_;
   sync::var<magazine*> partial_;  // loose blocks: from threads without a cache, from caches that ended
   sync::var<std::uint32_t> partial_count_;
-  sync::var<std::uint32_t> unused_pairs_;    // magazines that caches left behind, two each
-  sync::var<chunk*> first_chunk_;            // in order of creation; the last one is being carved
+  sync::var<std::uint32_t> unused_pairs_;  // magazines that caches left behind, two each
+  sync::var<chunk*> first_chunk_;          // in order of creation; the last one is being carved
   sync::var<chunk*> last_chunk_;
-  sync::var<chunk*> magazine_source_;        // the first chunk with magazines that were never used
+  sync::var<chunk*> magazine_source_;  // the first chunk with magazines that were never used
   sync::var<extra_pair*> extra_pairs_;
   sync::var<std::size_t> chunks_;
-  sync::var<std::size_t> carved_;            // blocks
-  sync::var<std::size_t> full_count_;        // magazines in full_
+  sync::var<std::size_t> carved_;      // blocks
+  sync::var<std::size_t> full_count_;  // magazines in full_
 };
 
 class pool_cache {
@@ -134,11 +134,13 @@ class pool_cache {
 
   /// The block that was given last, if any. Throws std::bad_alloc.
   void* take() {
-    if (count_ == 0) [[unlikely]] refill();
+    if (count_ == 0) [[unlikely]]
+      refill();
     return loaded_->blocks[--count_];
   }
   void give(void* block) noexcept {
-    if (count_ == magazine::capacity) [[unlikely]] drain();
+    if (count_ == magazine::capacity) [[unlikely]]
+      drain();
     loaded_->blocks[count_++] = block;
   }
 
@@ -185,7 +187,8 @@ class block_cache {
 
   /// Returns: at least `bytes` bytes, aligned to 64. Throws std::bad_alloc.
   void* allocate(std::size_t bytes) {
-    if (bytes > block_depot::largest) [[unlikely]] return ::operator new(bytes, std::align_val_t{64});
+    if (bytes > block_depot::largest) [[unlikely]]
+      return ::operator new(bytes, std::align_val_t{64});
     const std::size_t size_class = block_depot::class_of(bytes);
     void* block = caches_[size_class].take();
     unpoison(block, block_depot::class_bytes(size_class));
@@ -193,7 +196,8 @@ class block_cache {
   }
   /// `bytes` is what was asked for; the block may come from another thread's cache of the same depot.
   void free(void* block, std::size_t bytes) noexcept {
-    if (bytes > block_depot::largest) [[unlikely]] return ::operator delete(block, std::align_val_t{64});
+    if (bytes > block_depot::largest) [[unlikely]]
+      return ::operator delete(block, std::align_val_t{64});
     const std::size_t size_class = block_depot::class_of(bytes);
     poison(block, block_depot::class_bytes(size_class));
     caches_[size_class].give(block);

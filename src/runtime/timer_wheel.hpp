@@ -107,7 +107,7 @@ class timer_wheel {
  public:
   using clock_function = std::int64_t (*)() noexcept;
 
-  static constexpr int tick_shift = 17;  // a tick is 2^17 ns
+  static constexpr int tick_shift = 17;       // a tick is 2^17 ns
   static constexpr std::int64_t due_now = 0;  // what next_deadline() says while there are fresh timers
   static constexpr std::size_t step_nodes = 256;
   static constexpr std::size_t advance_nodes = 16 * step_nodes;

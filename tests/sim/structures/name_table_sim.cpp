@@ -55,7 +55,8 @@ void reuse_again() {
   name_table table;
   runs reader([&] {
     for (int i = 0; i != 2; ++i)
-      if (const name_holder h = table.find(here[0])) sim::check(h == holder(0, 10), "a holder of another name was found");
+      if (const name_holder h = table.find(here[0]))
+        sim::check(h == holder(0, 10), "a holder of another name was found");
   });
   sim::check(!table.insert(here[1], holder(1, 11)), "nobody has the name");
   sim::check(table.erase(here[1], holder(1, 11)), "it was there");
@@ -85,7 +86,8 @@ void growing() {
   for (std::size_t i = 0; i != 9; ++i) (void)table.insert(here[i], holder(0, i + 1));
   for (std::size_t i = 0; i != 7; ++i) (void)table.insert(there[i], holder(1));
   runs reader([&] {
-    for (std::size_t i : {8u, 4u, 0u}) sim::check(table.find(here[i]) == holder(0, i + 1), "a name that stays was not found");
+    for (std::size_t i : {8u, 4u, 0u})
+      sim::check(table.find(here[i]) == holder(0, i + 1), "a name that stays was not found");
   });
   (void)table.insert(there[7], holder(1));
   sim::check(table.find(there[7]) == holder(1), "the name that made the table grow");
@@ -115,7 +117,8 @@ void told_of_birth() {
   name_table table;
   sync::atomic<int> stage{0, "stage"};
   runs reader([&] {
-    if (stage.load(sync::acquire) == 1) sim::check(table.find(here[0]) == holder(0, 5), "a name was not found after it was told");
+    if (stage.load(sync::acquire) == 1)
+      sim::check(table.find(here[0]) == holder(0, 5), "a name was not found after it was told");
   });
   (void)table.insert(here[0], holder(0, 5));
   stage.store(1, sync::release);
@@ -134,16 +137,14 @@ void contended() {
       }
     };
   };
-  {
-    runs a(contender(0)), b(contender(1));
-  }
+  { runs a(contender(0)), b(contender(1)); }
   sim::check(table.size() == 0, "a name is left");
 }
 
-const sim::scenario scenarios[] = {{"name_table_reuse", &reuse},         {"name_table_reuse_again", &reuse_again},
-                                   {"name_table_moving", &moving},
-                                   {"name_table_growing", &growing},     {"name_table_told", &told},
-                                   {"name_table_birth", &told_of_birth}, {"name_table_contended", &contended}};
+const sim::scenario scenarios[] = {{"name_table_reuse", &reuse},        {"name_table_reuse_again", &reuse_again},
+                                   {"name_table_moving", &moving},      {"name_table_growing", &growing},
+                                   {"name_table_told", &told},          {"name_table_birth", &told_of_birth},
+                                   {"name_table_contended", &contended}};
 
 void check(const char* scenario) {
   const sim::verdict v = sim::seeds(scenario);

@@ -34,14 +34,13 @@ void exchange() {
         tenant* mine[130];
         for (tenant*& t : mine) t = static_cast<tenant*>(cache.take());
         for (std::size_t i = 0; i < std::size(mine); i += 16) mine[i]->owner = me;
-        for (std::size_t i = 0; i < std::size(mine); i += 16) sim::check(mine[i]->owner.get() == me, "a block has two tenants");
+        for (std::size_t i = 0; i < std::size(mine); i += 16)
+          sim::check(mine[i]->owner.get() == me, "a block has two tenants");
         for (tenant* t : mine) cache.give(t);
       }
     };
   };
-  {
-    runs a(use(1)), b(use(2));
-  }
+  { runs a(use(1)), b(use(2)); }
   sim::check(pool.statistics().in_use_bytes == 0, "a block was lost");
 }
 
@@ -57,9 +56,7 @@ void one_by_one() {
       }
     };
   };
-  {
-    runs a(use(1)), b(use(2));
-  }
+  { runs a(use(1)), b(use(2)); }
   sim::check(pool.statistics().in_use_bytes == 0, "a block was lost");
 }
 

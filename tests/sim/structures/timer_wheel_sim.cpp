@@ -58,13 +58,15 @@ void never_early() {
   constexpr std::int64_t ms = 1'000'000;
   timer_wheel wheel;
   probe p;
-  runs worker([&] {
-    const std::int64_t now = sync::now();
-    pass(2 * ms);
-    wheel.advance(now);
-    pass(3 * ms + ms / 3);
-    wheel.advance(sync::now());
-  }, "worker");
+  runs worker(
+      [&] {
+        const std::int64_t now = sync::now();
+        pass(2 * ms);
+        wheel.advance(now);
+        pass(3 * ms + ms / 3);
+        wheel.advance(sync::now());
+      },
+      "worker");
   pass(ms);
   p.not_before = sync::now() + 5 * ms;
   wheel.start(p, 5 * ms);
@@ -80,10 +82,12 @@ void foreign_start() {
   std::int64_t until = 0;
   bool wakes = false;
   {
-    runs worker([&] {
-      asleep.store(1, sync::relaxed);
-      until = wheel.next_deadline();
-    }, "worker");
+    runs worker(
+        [&] {
+          asleep.store(1, sync::relaxed);
+          until = wheel.next_deadline();
+        },
+        "worker");
     p.not_before = 0;
     const bool sooner = wheel.start(p, 10);
     wakes = sooner && asleep.load(sync::relaxed) != 0;

@@ -64,8 +64,8 @@ std::vector<std::string> names_in_bucket(std::uint64_t bucket, std::size_t count
 // Of every length around a boundary of the table's words and of its inline part, with bytes that differ in one place only.
 std::vector<std::string> awkward_names() {
   std::vector<std::string> names{""s};
-  for (std::size_t length : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 9u, 15u, 16u, 17u, 23u, 24u, 47u, 48u, 49u, 79u, 80u, 81u, 82u,
-                             200u, 5000u}) {
+  for (std::size_t length :
+       {1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 9u, 15u, 16u, 17u, 23u, 24u, 47u, 48u, 49u, 79u, 80u, 81u, 82u, 200u, 5000u}) {
     names.emplace_back(length, '\0');
     for (std::size_t at = 0; at < length; at += 1 + length / 16) {
       std::string name(length, '\0');
@@ -217,8 +217,10 @@ TEST_CASE("name_table: a name that stays is found by everyone while others come,
       while (working != 0) {
         for (std::size_t i = 0; i != steady.size(); ++i) {
           const name_holder h = table.find(steady[i]);
-          if (!h) ++missed;
-          else if (h != holder(i, 99)) ++wrong;
+          if (!h)
+            ++missed;
+          else if (h != holder(i, 99))
+            ++wrong;
         }
         // One that comes and goes: absent, or a pair that belongs together.
         const name_holder h = table.find("w1/17");

@@ -117,7 +117,8 @@ TEST_CASE_FIXTURE(fixture, "PR-83 an absolute deadline fires at its time; one th
   CHECK(go_to(begin + second + tick) == 1);
 }
 
-TEST_CASE_FIXTURE(fixture, "timers fire in the order of their deadlines, those of one deadline in the order of their starts") {
+TEST_CASE_FIXTURE(fixture,
+                  "timers fire in the order of their deadlines, those of one deadline in the order of their starts") {
   std::mt19937_64 random(11);
   std::vector<std::unique_ptr<probe>> probes;
   std::vector<std::int64_t> deadlines;
@@ -132,7 +133,8 @@ TEST_CASE_FIXTURE(fixture, "timers fire in the order of their deadlines, those o
   bool in_order = true;
   for (std::size_t place = 2; place <= probes.size(); ++place) {
     const std::size_t before = by_place[place - 1], now = by_place[place];
-    in_order = in_order && (deadlines[before] < deadlines[now] || (deadlines[before] == deadlines[now] && before < now));
+    in_order =
+        in_order && (deadlines[before] < deadlines[now] || (deadlines[before] == deadlines[now] && before < now));
   }
   CHECK(in_order);
 }
@@ -253,7 +255,8 @@ TEST_CASE_FIXTURE(fixture, "the longest duration and the latest deadline neither
   CHECK(wheel->next_deadline() == sync::never);
 }
 
-TEST_CASE_FIXTURE(fixture, "very many timers of one tick fire in bounded steps, and can be cancelled between two of them") {
+TEST_CASE_FIXTURE(fixture,
+                  "very many timers of one tick fire in bounded steps, and can be cancelled between two of them") {
   std::vector<probe> probes(3 * timer_wheel::advance_nodes);
   for (probe& p : probes) wheel->start_at(p, clock_now + second);
   clock_now += 2 * second;
