@@ -268,7 +268,7 @@ int port_from(int argc, const char* const* argv, int otherwise) {
   const char* end = text + std::strlen(text);
   const auto [stopped, problem] = std::from_chars(text, end, port);
   if (problem != std::errc{} || stopped != end || port < 0 || port > 65535)
-    throw http_server_error(http_server_error::port_out_of_range, std::string("\"") + text + "\" is not a port: a number from 0 to 65535 is");
+    throw http_server_error(http_server_error::port_out_of_range, std::string("\"") + text + "\" is not a port: expected a number from 0 to 65535");
   return port;
 }
 
