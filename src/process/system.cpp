@@ -4,6 +4,7 @@
 #include "process/system.hpp"
 
 #include "process/crash_report.hpp"
+#include "process/process_timer.hpp"
 #include "process/signal.hpp"
 #include "process/spawn.hpp"
 #include "runtime/fault_handler.hpp"
@@ -50,8 +51,15 @@ std::size_t describe_process(void* raw, char* out, std::size_t size) noexcept {
 
 const fault_describer fault_texts{&describe_process};
 
-system::system(const runtime_options& o)
-    : options(o), sched({.workers = o.workers}, &run_scheduled) {
+/// Names may come from outside: nobody shall know which of them share a bucket.
+static std::uint64_t name_seed() {
+  thread_block& block = here();
+  return std::uint64_t{block.dice()} << 32 | block.dice();
+}
+
+system::system(const runtime_options& o) : system(o, {.workers = o.workers}) {}
+
+system::system(const runtime_options& o, const scheduler_options& threads) : options(o), sched(threads, &run_scheduled), names(name_seed()) {
   number = take_number(this);
 }
 
@@ -90,6 +98,13 @@ void for_each_process(system& sys, void (*visit)(void* context, slot& s, std::ui
     const std::uint64_t serial = s.serial.load(sync::acquire);
     if (serial != 0 && s.home == sys.number) visit(context, s, serial);
   });
+}
+
+void renew_program_state() {
+  ::new (&table_lock) sync::spinlock;
+  for (system*& s : systems) s = nullptr;
+  renew_timer_table();
+  renew_program_pools();
 }
 
 }  // namespace coppice::internal

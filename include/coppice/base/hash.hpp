@@ -50,8 +50,10 @@ constexpr std::uint64_t hash_of(std::string_view text, std::uint64_t seed = 0) n
   const char* at = text.data();
   std::size_t left = text.size();
   std::uint64_t state = seed ^ detail::hash_key_1;
+  // The other factor is keyed, too: a text that makes it zero would make the product zero whatever the seed.
+  const std::uint64_t key = detail::hash_key_2 ^ (seed << 32 | seed >> 32);
   for (; left > 16; at += 16, left -= 16)
-    state = detail::fold(detail::load_bytes(at, 8) ^ detail::hash_key_2, detail::load_bytes(at + 8, 8) ^ state);
+    state = detail::fold(detail::load_bytes(at, 8) ^ key, detail::load_bytes(at + 8, 8) ^ state);
   std::uint64_t low = 0, high = 0;
   if (left >= 8) {  // two words that may overlap: no loop over the rest
     low = detail::load_bytes(at, 8);
@@ -63,7 +65,7 @@ constexpr std::uint64_t hash_of(std::string_view text, std::uint64_t seed = 0) n
     low = detail::load_bytes(at, 1) | detail::load_bytes(at + left / 2, 1) << 8;
     high = detail::load_bytes(at + left - 1, 1);
   }
-  state = detail::fold(low ^ detail::hash_key_2, high ^ state);
+  state = detail::fold(low ^ key, high ^ state);
   return detail::fold(state ^ detail::hash_key_3, text.size() ^ detail::hash_key_2);
 }
 
