@@ -179,6 +179,8 @@ std::int64_t cancel_own_timer(slot&, std::uint64_t ref) noexcept {
   return t != nullptr ? end_taken(t) : -1;
 }
 
+void renew_timer_table() { ::new (&table()) timer_table; }
+
 void drop_timers(pid who) noexcept {
   timer_shard& s = table().of(who.serial());
   std::vector<std::uint64_t> refs;

@@ -16,6 +16,7 @@ class poller;
 
 struct system {
   explicit system(const runtime_options& options);
+  system(const runtime_options& options, const scheduler_options& threads);
   ~system();
 
   runtime_options options;
@@ -44,5 +45,8 @@ system& current_system();
 inline system& home_of(const slot& s) { return s.home != 0 ? system_of(s) : current_system(); }
 /// Calls `visit(slot&)` for each slot whose home is `sys` and that looks alive. The slots are not owned meanwhile.
 void for_each_process(system& sys, void (*visit)(void* context, slot& s, std::uint64_t serial), void* context);
+
+/// Forgets all systems, timers and pools, as if the program began. Only for the simulation, between two runs.
+void renew_program_state();
 
 }  // namespace coppice::internal

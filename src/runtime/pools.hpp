@@ -21,6 +21,8 @@ struct pools {
 pools& program_pools();
 /// Starts over with new pools; the old ones are left behind. Only for the simulation, between two runs.
 void renew_program_pools();
+/// Gives the pools back. Only for the simulation, at the end of a run: no thread's block is left, no process lives.
+void drop_program_pools();
 /// Construct a slot's control block, and a reply slot, in a fresh block. The process room tells before the first use.
 extern construct_block make_slot;
 extern construct_block make_reply;

@@ -32,8 +32,14 @@ pools& program_pools() {
 }
 
 void renew_program_pools() {
+  ::new (&making_pools) sync::spinlock;        // whoever held it was abandoned with its run
   current_pools = nullptr;
   serials.next.store(1, sync::relaxed);
+}
+
+void drop_program_pools() {
+  delete current_pools;
+  current_pools = nullptr;
 }
 
 construct_block make_slot = nullptr;
