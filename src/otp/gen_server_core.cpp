@@ -375,16 +375,21 @@ exit_reason run_terminate(slot& self, const exit_reason& why) noexcept {
   return frame.then_do == after::failed ? frame.reason : why;
 }
 
+/// An exit signal came while the handler waited: nothing of the user runs any more (GS-128, GS-134).
+void end_by_signal(slot& self, handler_frame& frame) noexcept {
+  const exit_reason why = detail::ext_of(self).pending;
+  if (frame.then != nullptr) dispose(std::exchange(frame.then, nullptr), exit_reason::normal);
+  fail_caller(frame, why);
+  if (server_data* d = data_of(self)) d->dying_of = why;
+  end_process(self, why);
+}
+
 }  // namespace
 
 void settle(slot& self, handler_frame& frame, std::string_view what, bool at_once) noexcept {
   for (;;) {
     note_swallowed_exit(self, frame);
-    if (has(self, detail::doomed)) {                          // an exit signal came while it waited: no terminate (GS-134)
-      if (frame.then != nullptr) dispose(std::exchange(frame.then, nullptr), exit_reason::normal);
-      fail_caller(frame, detail::ext_of(self).pending);
-      return;                                                 // the turn ends the process
-    }
+    if (has(self, detail::doomed)) return end_by_signal(self, frame);
     if (ends(frame)) return end_server(self, frame, what);
     node* next = step(self, frame, what);
     if (next == nullptr) return;

@@ -226,7 +226,21 @@ void yield_if_spent() {
   suspend(*block.on);
 }
 
+namespace {
+
+/// A handler that catches its unwinding and returns as if nothing had happened ends its server all the same (PR-12): its
+/// frame says so before it is thrown.
+void mark_handler_failed() noexcept {
+  const thread_block& block = here();
+  const bool in_handler = block.on != nullptr && block.process != nullptr && block.on->process == block.process &&
+                          block.process->cls.get() != nullptr && block.process->cls->handles != nullptr && block.on->user != nullptr;
+  if (in_handler && !has(*block.process, detail::ending)) static_cast<detail::handler_frame*>(block.on->user)->then_do = detail::after::failed;
+}
+
+}  // namespace
+
 [[noreturn]] void throw_unwind() {
+  mark_handler_failed();
   // Already unwinding, or gone so far that its state is destroyed: a destructor waits. A second throw would end the
   // program, so it learns by an ordinary error.
   const slot* s = here().process;
