@@ -52,6 +52,15 @@ struct parameter_of<R (C::*)(A) noexcept> { using type = std::decay_t<A>; };
 template <class R, class C, class A>
 struct parameter_of<R (C::*)(A) const noexcept> { using type = std::decay_t<A>; };
 
+/// A clause takes its message by value, by M&&, const M& or M&.
+template <class F, class M>
+void give(F& f, M& m) {
+  if constexpr (std::is_invocable_v<F&, M>)
+    f(std::move(m));
+  else
+    f(m);
+}
+
 template <class F>
 struct clause_traits {
   using message = typename parameter_of<F>::type;
@@ -61,7 +70,7 @@ struct clause_traits {
       return {0, nullptr, [](void* c, const message_descriptor& t, void* p) { coppice::message m(t, p); (*static_cast<F*>(c))(m); }, &f};
     else
       return {descriptor_of<message>().key, nullptr,
-              [](void* c, const message_descriptor&, void* p) { (*static_cast<F*>(c))(std::move(*static_cast<message*>(p))); }, &f};
+              [](void* c, const message_descriptor&, void* p) { give(*static_cast<F*>(c), *static_cast<message*>(p)); }, &f};
   }
 };
 template <class P, class F>
@@ -71,7 +80,7 @@ struct clause_traits<when_clause<P, F>> {
   static receive_clause make(when_clause<P, F>& w) noexcept {
     return {descriptor_of<message>().key,
             [](void* c, void* p) -> bool { return static_cast<when_clause<P, F>*>(c)->condition(std::as_const(*static_cast<message*>(p))); },
-            [](void* c, const message_descriptor&, void* p) { static_cast<when_clause<P, F>*>(c)->run(std::move(*static_cast<message*>(p))); },
+            [](void* c, const message_descriptor&, void* p) { give(static_cast<when_clause<P, F>*>(c)->run, *static_cast<message*>(p)); },
             &w};
   }
 };
