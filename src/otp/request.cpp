@@ -128,8 +128,10 @@ void send_answer(const reply_ticket& to, open_answer answer) noexcept {
   deliver_to_alias({to.caller, reference(to.serial)}, answer.response);
 }
 
-void answer_no_reply(const reply_ticket& to) noexcept {
+void answer_no_reply(const reply_ticket& to, const slot* server) noexcept {
   if (to.slot != nullptr) return fail_reply(to.slot, to.serial, exit_reason::no_reply);
+  const slot* me = current_slot();
+  if (me != nullptr && me == server && has(*me, ending)) return;   // the monitor of the request tells why
   try {
     if (to) tell_failure(to.caller, reference(to.serial), exit_reason::no_reply);
   } catch (...) {

@@ -36,7 +36,8 @@ struct open_answer {
 /// Where the answer to `to` is constructed, as `type`. A place must be followed by `send_answer`.
 open_answer begin_answer(const reply_ticket& to, const message_descriptor& type);
 void send_answer(const reply_ticket& to, open_answer answer) noexcept;
-void answer_no_reply(const reply_ticket& to) noexcept;
+/// Nobody will answer. Silent while `server` is ending: then its reason is the answer.
+void answer_no_reply(const reply_ticket& to, const slot* server) noexcept;
 void answer_died(const reply_ticket& to, const exit_reason& why) noexcept;
 pid caller_of(const reply_ticket& to) noexcept;
 
@@ -101,7 +102,7 @@ class [[nodiscard]] from {
   void drop() noexcept {
     if (!to_) return;
     const bool handler_fails = std::uncaught_exceptions() > unwinding_ && detail::current_slot() == server_;
-    if (!handler_fails) detail::answer_no_reply(std::exchange(to_, {}));
+    if (!handler_fails) detail::answer_no_reply(std::exchange(to_, {}), server_);
   }
   detail::reply_ticket to_;
   detail::slot* server_ = nullptr;

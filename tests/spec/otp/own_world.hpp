@@ -20,6 +20,24 @@ struct own_world {
   runtime_scope scope;
 };
 
+/// A gate at which a handler waits until the test opens it, and that tells when somebody has come.
+class watched_gate {
+ public:
+  void open() { opened_.store(true); }
+  void pass() const {
+    entered_.store(true);
+    while (!opened_.load()) sleep_for(1ms);
+  }
+  /// Waits until a handler is at the gate.
+  bool is_entered() const {
+    return eventually([&] { return entered_.load(); });
+  }
+
+ private:
+  mutable std::atomic<bool> entered_{false};
+  std::atomic<bool> opened_{false};
+};
+
 /// Waits for the end of `who`. Returns: why it ended; noproc if it was gone before.
 inline exit_reason end_of(pid who) { return reason_of_end(who, monitor(who)); }
 
