@@ -94,6 +94,7 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
   if (e != nullptr) drop(e->own);
   s.serial.store(0, sync::seq_cst);             // dead: from now on senders get noproc
   drain(s);                                     // and these get it, too: their serial does not fit any more
+  if (s.timed.load(sync::seq_cst) != 0) drop_timers(self);   // those that were started for us just now
   s.ext = nullptr;
   if (e != nullptr) {
     fire_links(self, *e, why);

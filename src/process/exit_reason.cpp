@@ -11,8 +11,6 @@ namespace coppice {
 
 namespace detail {
 
-namespace sync = coppice::detail::sync;
-
 /// The words of a reason. Immutable once made; counted, because a death is told to many.
 struct reason_detail {
   sync::atomic<std::uint32_t> holders{1};

@@ -65,7 +65,7 @@ void add(process_timer& t) {
   timer_shard& s = table().of(t.to.serial());
   sync::lock_guard held(s.lock);
   s.by_pid[t.to.serial()].push_back(t.ref);
-  if (t.to.is_local()) t.to.where()->timed.store(1, sync::relaxed);
+  if (t.to.is_local()) t.to.where()->timed.store(1, sync::seq_cst);   // pairs with end_process: see start_timer_core
 }
 
 void forget_pid(pid to, std::uint64_t ref) noexcept {
@@ -181,6 +181,17 @@ std::int64_t cancel_own_timer(slot&, std::uint64_t ref) noexcept {
 
 void renew_timer_table() { ::new (&table()) timer_table; }
 
+void drop_timers_of(unsigned home) noexcept {
+  std::vector<std::uint64_t> refs;
+  for (timer_shard& s : table().shards) {
+    sync::lock_guard held(s.lock);
+    for (const auto& [ref, t] : s.by_ref)
+      if (t->home == home) refs.push_back(ref);
+  }
+  for (const std::uint64_t ref : refs)
+    if (process_timer* t = take(ref)) end_taken(t);
+}
+
 void drop_timers(pid who) noexcept {
   timer_shard& s = table().of(who.serial());
   std::vector<std::uint64_t> refs;
@@ -201,8 +212,14 @@ namespace coppice {
 
 namespace detail {
 
+namespace {
+
+bool gone(pid to) noexcept { return to.is_local() && (!to || to.where()->serial.load(sync::seq_cst) != to.serial()); }
+
+}  // namespace
+
 reference start_timer_core(pid to, std::string_view name, duration after, duration, node* n, std::uint64_t ref) {
-  if (to && !alive(to)) {                                   // PR-82: nothing stays for the dead
+  if (name.empty() && gone(to)) {                         // PR-82: nothing stays for the dead
     internal::dispose(n, exit_reason::noproc);
     return ref != 0 ? reference(ref) : reference::make();
   }
@@ -210,10 +227,15 @@ reference start_timer_core(pid to, std::string_view name, duration after, durati
   const reference r(t.ref);
   internal::add(t);
   internal::start(t, after.count());
+  if (name.empty() && gone(to)) cancel_timer(r);                              // it ended meanwhile and may not have seen this one
   return r;
 }
 
 reference start_interval_core(pid to, duration period, node* n, void (*copy)(const void* from, void* place)) {
+  if (gone(to)) {
+    internal::dispose(n, exit_reason::noproc);
+    return reference::make();
+  }
   internal::process_timer& t = internal::make_timer(to, {}, n, 0);
   const reference r(t.ref);
   t.period = period.count() > 0 ? period.count() : 1;
@@ -221,6 +243,7 @@ reference start_interval_core(pid to, duration period, node* n, void (*copy)(con
   t.next = sync::now() + t.period;
   internal::add(t);
   internal::systems[t.home]->sched.start_timer_at(t, t.next);
+  if (gone(to)) cancel_timer(r);
   return r;
 }
 

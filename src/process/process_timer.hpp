@@ -21,6 +21,9 @@ std::int64_t cancel_own_timer(detail::slot& s, std::uint64_t ref) noexcept;
 /// Drops all timers addressed to `who`, who ends.
 void drop_timers(pid who) noexcept;
 
+/// Drops all timers of the runtime of this number, which has stopped: their wheels are about to go.
+void drop_timers_of(unsigned home) noexcept;
+
 /// Starts over with an empty table; what was in the old one is left behind. Only for the simulation, between two runs.
 void renew_timer_table();
 

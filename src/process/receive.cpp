@@ -7,8 +7,6 @@
 
 namespace coppice::detail {
 
-namespace sync = detail::sync;
-
 namespace {
 
 struct scan {

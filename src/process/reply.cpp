@@ -14,7 +14,6 @@ namespace coppice::detail {
 
 namespace {
 
-constexpr std::uint64_t phase_mask = 3;
 std::uint64_t word_of(std::uint64_t serial, reply_slot::phase p) noexcept { return serial << 2 | p; }
 
 void complete(reply_slot& r, std::uint64_t serial) noexcept {
@@ -40,7 +39,7 @@ void* claim_reply(reply_slot* reply, std::uint64_t serial) noexcept {
     reply->state.store(word_of(serial, reply_slot::writing), sync::release);
     return reply->place;
   }
-  return reply->state.cas(expected, word_of(serial, reply_slot::writing), sync::acq_rel) ? reply->place : nullptr;
+  return reply->state.cas(expected, word_of(serial, reply_slot::writing), sync::acq_rel) ? reply->place.get() : nullptr;
 }
 
 void publish_reply(reply_slot* reply, std::uint64_t serial) noexcept { complete(*reply, serial); }

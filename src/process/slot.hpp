@@ -186,15 +186,15 @@ enum slot_flag : std::uint32_t {
 };
 
 struct slot : internal::runnable {             // {next}: run-queue link
-  sync::atomic<std::uintptr_t> word;
-  sync::atomic<std::uint64_t> wait;
-  sync::var<node*> fifo;                       // the newest; its next is the oldest: a ring
-  sync::var<internal::fiber*> fiber;
-  sync::atomic<std::uint64_t> serial;          // of the live incarnation; 0: none
-  sync::var<const class_descriptor*> cls;
+  sync::atomic<std::uintptr_t> word{0, "word"};
+  sync::atomic<std::uint64_t> wait{0, "wait"};
+  sync::var<node*> fifo{nullptr, "fifo"};      // the newest; its next is the oldest: a ring
+  sync::var<internal::fiber*> fiber{nullptr, "fiber"};
+  sync::atomic<std::uint64_t> serial{0, "serial"};  // of the live incarnation; 0: none
+  sync::var<const class_descriptor*> cls{nullptr, "class"};
   extension_cell ext;
   // second line
-  sync::atomic<std::uint32_t> flags;           // written by the owner; `doomed` is also read by alive()
+  sync::atomic<std::uint32_t> flags{0, "flags"};    // written by the owner; `doomed` is also read by alive()
   sync::atomic<std::uint32_t> length;          // of the fifo; published for whoever asks from outside
   sync::atomic<std::uint32_t> counted;         // messages under way to a bounded process; never reset: see mailbox.cpp
   sync::atomic<std::uint32_t> bound;           // of the mailbox; 0: none (GS-X2)
@@ -248,12 +248,12 @@ struct behaviour {
 ///   `free` raises the serial.
 struct reply_slot {
   enum phase : std::uint64_t { free = 0, open = 1, writing = 2, done = 3 };
-  sync::atomic<std::uint64_t> state;
-  void* place = nullptr;                      // where the value goes; the waiter's
-  slot* waiter = nullptr;
-  std::uint64_t wait_number = 0;
+  sync::atomic<std::uint64_t> state{0, "reply"};
+  sync::var<void*> place;                     // where the value goes; the waiter's
+  sync::var<slot*> waiter{nullptr, "waiter"};
+  sync::var<std::uint64_t> wait_number{0, "wait number"};
   exit_reason failure;                        // when `failed`
-  bool failed = false;
+  sync::var<bool> failed;
   reply_slot* next = nullptr;
 };
 

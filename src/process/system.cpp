@@ -182,6 +182,7 @@ stop_result runtime::stop(duration limit) {
     internal::for_each_process(sys, &stop_one, &round);
   }
   const bool all_left = sys.sched.stop(result.complete() ? sync::now() + 5'000'000'000 : sync::now() + 10'000'000);
+  if (all_left) internal::drop_timers_of(sys.number);
   if (all_left) delete system_;     // else a worker still runs somebody's code on it: left behind on purpose
   system_ = nullptr;
   return result;

@@ -104,7 +104,7 @@ void leave_thread(slot& s, std::uint64_t number, wait_state how, std::int64_t de
     std::uint64_t w = waiting;
     if (s.wait.cas(w, wait_word(number, wait_state::done), sync::seq_cst)) return;
   }
-  for (int i = 0; i < spins_of_thread; ++i) {
+  for (int i = 0; i < spins_of_thread && !sync::buggify(); ++i) {
     if (s.wait.load(sync::acquire) != waiting) return;
     sync::relax();
   }
