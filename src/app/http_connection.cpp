@@ -83,7 +83,7 @@ struct connection {
   enum phase_of : std::uint8_t { idle, in_head, lingering };
 
   http_core& core;
-  socket sock;
+  stream_socket sock;
   read_buffer* buffer = nullptr;
   connection* before = nullptr;                // in the core's list
   connection* next = nullptr;
@@ -532,7 +532,7 @@ void start_connection(http_core& core, int fd) {
   detail::set(*s, detail::started);
   c.me = detail::pid_of(*s);
   try {
-    c.sock = socket(core.in, fd, c.me);
+    c.sock = stream_socket(core.in, fd, c.me);
   } catch (...) {
     end_process(*s, exit_reason::normal);
     throw;

@@ -11,7 +11,7 @@
 #include <coppice/base/detail/sync.hpp>
 #include <coppice/process/pid.hpp>
 
-#include "process/socket.hpp"
+#include "process/stream_socket.hpp"
 
 #include <cstdint>
 #include <vector>

@@ -32,8 +32,8 @@ http_method method_of(http::verb verb) noexcept {
 /// `GET / HTTP/2.0`: well-formed, but of a version that is not spoken here.
 bool names_other_version(std::string_view head) noexcept {
   const std::string_view line = head.substr(0, head.find("\r\n"));
-  const std::size_t at = line.rfind(" HTTP/");
-  if (at == std::string_view::npos) return false;
+  const std::size_t at = line.find(" HTTP/");
+  if (at == std::string_view::npos || line.find(' ', line.find(' ') + 1) != at) return false;
   const std::string_view number = line.substr(at + 6);
   const auto digit = [](char c) { return c >= '0' && c <= '9'; };
   return number.size() == 3 && digit(number[0]) && number[1] == '.' && digit(number[2]);

@@ -43,7 +43,7 @@ struct listener {
   }
   listener(const listener&) = delete;
   http_core& core;
-  socket sock;
+  stream_socket sock;
   std::int64_t reported = -report_every;
   bool counted = false;
 };
@@ -116,7 +116,7 @@ pid start_listener(http_core& core, const char* address, std::uint16_t port) {
   detail::set(s, detail::started);
   const pid who = detail::pid_of(s);
   try {
-    l.sock = socket::listen(core.in, address, port, backlog, who);
+    l.sock = stream_socket::listen(core.in, address, port, backlog, who);
     core.port = l.sock.local_port();
   } catch (...) {
     end_process(s, exit_reason::normal);

@@ -28,7 +28,7 @@ struct system {
   struct alignas(64) shard { sync::atomic<std::int64_t> alive; };
   shard shards[65];
   sync::atomic<std::uint32_t> closing;  // no process starts any more
-  sync::atomic<poller*> io;             // made when the first socket is opened: see socket.hpp
+  sync::atomic<poller*> io;             // made when the first socket is opened: see stream_socket.hpp
   sync::spinlock making_io;
 
   std::int64_t alive() const noexcept;

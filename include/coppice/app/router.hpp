@@ -64,8 +64,9 @@ route patch(std::string path, F&& f) { return {http_method::patch, std::move(pat
 /// Thread: any.   Cost: linear in the number of routes; no allocation of its own.
 class router {
  public:
+  router();                                     ///< without routes: all is 404
   template <class... Routes>
-    requires(std::same_as<Routes, route> && ...)
+    requires(sizeof...(Routes) > 0 && (std::same_as<Routes, route> && ...))
   explicit router(Routes... routes) : router() { (add(std::move(routes)), ...); }
   router(const router& other) noexcept;
   router(router&& other) noexcept : table_(std::exchange(other.table_, nullptr)) {}
@@ -78,7 +79,6 @@ class router {
   http_response operator()(const http_request& request) const;
 
  private:
-  router();
   void add(route&& r);
   detail::route_table* table_;
 };

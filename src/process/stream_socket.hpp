@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// socket: a stream socket whose blocking operations suspend the calling process, not its worker. A plain thread may use it, too:
+// stream_socket: a socket whose blocking operations suspend the calling process, not its worker. A plain thread may use it, too:
 // it sleeps. The socket of a process that is killed while it waits here closes as its stack unwinds.
 //
 // A process that wants to wait without a stack makes itself the owner: then `io_ready` arrives as a message whenever the
@@ -33,20 +33,20 @@ struct io_result {
   bool ended() const noexcept { return bytes == 0 && error == 0; }
 };
 
-class socket {
+class stream_socket {
  public:
-  socket() noexcept = default;
+  stream_socket() noexcept = default;
   /// Takes the non-blocking `fd`. `owner`: whom to send `io_ready`, nobody if empty.
   /// Throws: std::system_error when the system refuses to watch it; `fd` is closed then.
-  socket(system& in, int fd, pid owner = {});
-  socket(socket&& other) noexcept : pd_(other.pd_) { other.pd_ = nullptr; }
-  socket& operator=(socket&& other) noexcept;
-  ~socket() { close(); }
+  stream_socket(system& in, int fd, pid owner = {});
+  stream_socket(stream_socket&& other) noexcept : pd_(other.pd_) { other.pd_ = nullptr; }
+  stream_socket& operator=(stream_socket&& other) noexcept;
+  ~stream_socket() { close(); }
 
   /// A listening TCP socket.   Throws: std::system_error.
-  static socket listen(system& in, const char* address, std::uint16_t port, int backlog, pid owner = {});
+  static stream_socket listen(system& in, const char* address, std::uint16_t port, int backlog, pid owner = {});
   /// Connects to `address`:`port`, waiting at most `timeout` ns.   Throws: std::system_error.
-  static socket connect(system& in, const char* address, std::uint16_t port, std::int64_t timeout);
+  static stream_socket connect(system& in, const char* address, std::uint16_t port, std::int64_t timeout);
 
   explicit operator bool() const noexcept { return pd_ != nullptr; }
   int fd() const noexcept { return pd_->fd; }
@@ -74,7 +74,7 @@ class socket {
   void set_deadline(std::int64_t deadline) noexcept { pd_->of->set_deadline(*pd_, deadline); }
 
  private:
-  explicit socket(poll_descriptor& pd) noexcept : pd_(&pd) {}
+  explicit stream_socket(poll_descriptor& pd) noexcept : pd_(&pd) {}
   poll_descriptor* pd_ = nullptr;
 };
 

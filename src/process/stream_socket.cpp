@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "process/socket.hpp"
+#include "process/stream_socket.hpp"
 
 #include <coppice/base/assert.hpp>
 #include <coppice/process/message.hpp>
@@ -107,7 +107,7 @@ poller& poller_of(system& in) {
   return *made;
 }
 
-socket::socket(system& in, int fd, pid owner) {
+stream_socket::stream_socket(system& in, int fd, pid owner) {
   const poll_owner told{owner ? static_cast<void*>(owner.where()) : nullptr, owner ? owner.serial() : 0};
   try {
     pd_ = poller_of(in).open(fd, told);
@@ -121,32 +121,32 @@ socket::socket(system& in, int fd, pid owner) {
   fail(why, "the socket cannot be watched");
 }
 
-socket& socket::operator=(socket&& other) noexcept {
+stream_socket& stream_socket::operator=(stream_socket&& other) noexcept {
   if (this == &other) return *this;
   close();
   pd_ = std::exchange(other.pd_, nullptr);
   return *this;
 }
 
-void socket::close() noexcept {
+void stream_socket::close() noexcept {
   if (poll_descriptor* pd = std::exchange(pd_, nullptr)) pd->of->close(*pd);
 }
 
-socket socket::listen(system& in, const char* address, std::uint16_t port, int backlog, pid owner) {
+stream_socket stream_socket::listen(system& in, const char* address, std::uint16_t port, int backlog, pid owner) {
   const sockaddr_in a = address_of(address, port);
   raw_socket s;
   set_option(s.fd, SOL_SOCKET, SO_REUSEADDR);
   if (::bind(s.fd, reinterpret_cast<const sockaddr*>(&a), sizeof a) != 0) fail(errno, "bind");
   if (::listen(s.fd, backlog) != 0) fail(errno, "listen");
-  return socket(in, s.release(), owner);
+  return stream_socket(in, s.release(), owner);
 }
 
-socket socket::connect(system& in, const char* address, std::uint16_t port, std::int64_t timeout) {
+stream_socket stream_socket::connect(system& in, const char* address, std::uint16_t port, std::int64_t timeout) {
   const sockaddr_in a = address_of(address, port);
   raw_socket s;
   set_option(s.fd, IPPROTO_TCP, TCP_NODELAY);
   if (::connect(s.fd, reinterpret_cast<const sockaddr*>(&a), sizeof a) != 0 && errno != EINPROGRESS) fail(errno, "connect");
-  socket made(in, s.release());
+  stream_socket made(in, s.release());
   for (;;) {
     // An event may tell of the time before the connection was begun: only a peer's name says that there is one.
     sockaddr_in peer{};
@@ -160,16 +160,16 @@ socket socket::connect(system& in, const char* address, std::uint16_t port, std:
   }
 }
 
-std::uint16_t socket::local_port() const {
+std::uint16_t stream_socket::local_port() const {
   sockaddr_in a{};
   socklen_t size = sizeof a;
   if (::getsockname(fd(), reinterpret_cast<sockaddr*>(&a), &size) != 0) fail(errno, "getsockname");
   return ntohs(a.sin_port);
 }
 
-void socket::end_writing() noexcept { ::shutdown(fd(), SHUT_WR); }
+void stream_socket::end_writing() noexcept { ::shutdown(fd(), SHUT_WR); }
 
-io_result socket::try_read(std::span<char> into) noexcept {
+io_result stream_socket::try_read(std::span<char> into) noexcept {
   for (;;) {
     const ssize_t n = ::recv(fd(), into.data(), into.size(), 0);
     if (n >= 0) return {static_cast<std::size_t>(n), 0};
@@ -177,7 +177,7 @@ io_result socket::try_read(std::span<char> into) noexcept {
   }
 }
 
-io_result socket::try_write(std::string_view bytes) noexcept {
+io_result stream_socket::try_write(std::string_view bytes) noexcept {
   for (;;) {
     const ssize_t n = ::send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (n >= 0) return {static_cast<std::size_t>(n), 0};
@@ -185,7 +185,7 @@ io_result socket::try_write(std::string_view bytes) noexcept {
   }
 }
 
-int socket::try_accept() noexcept {
+int stream_socket::try_accept() noexcept {
   for (;;) {
     const int accepted = ::accept4(fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (accepted >= 0) {
@@ -196,7 +196,7 @@ int socket::try_accept() noexcept {
   }
 }
 
-io_result socket::read_some(std::span<char> into, std::int64_t timeout) {
+io_result stream_socket::read_some(std::span<char> into, std::int64_t timeout) {
   for (;;) {
     const io_result got = try_read(into);
     if (got.error != EAGAIN) return got;
@@ -204,7 +204,7 @@ io_result socket::read_some(std::span<char> into, std::int64_t timeout) {
   }
 }
 
-io_result socket::write_all(std::string_view bytes, std::int64_t timeout) {
+io_result stream_socket::write_all(std::string_view bytes, std::int64_t timeout) {
   io_result all;
   while (all.bytes < bytes.size()) {
     const io_result put = try_write(bytes.substr(all.bytes));

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "unit/app/http_client.hpp"
+
+#include <doctest/doctest.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+namespace coppice::testing {
+
+namespace {
+
+int connect_to(std::uint16_t port) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in a{};
+  a.sin_family = AF_INET;
+  a.sin_port = htons(port);
+  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&a), sizeof a) == 0) return fd;
+  ::close(fd);
+  return -1;
+}
+
+}  // namespace
+
+std::string http_answer::header(std::string_view name) const {
+  const std::size_t at = head.find("\r\n" + std::string(name) + ": ");
+  if (at == std::string::npos) return {};
+  const std::size_t begin = at + name.size() + 4;
+  return head.substr(begin, head.find("\r\n", begin) - begin);
+}
+
+http_client::http_client(std::uint16_t port) : fd_(connect_to(port)) {
+  REQUIRE(fd_ >= 0);
+  const timeval patience{.tv_sec = 10, .tv_usec = 0};
+  ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+}
+
+http_client::~http_client() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+bool http_client::send(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (n <= 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
+void http_client::end_writing() { ::shutdown(fd_, SHUT_WR); }
+
+bool http_client::more() {
+  char got[16384];
+  const ssize_t n = ::recv(fd_, got, sizeof got, 0);
+  if (n < 0) REQUIRE_MESSAGE(errno != EAGAIN, "nothing came for ten seconds");
+  if (n <= 0) return false;
+  rest_.append(got, static_cast<std::size_t>(n));
+  return true;
+}
+
+http_answer http_client::read(bool head_only) {
+  http_answer a;
+  std::size_t end = 0;
+  while ((end = rest_.find("\r\n\r\n")) == std::string::npos)
+    if (!more()) return a;
+  a.head = rest_.substr(0, end + 2);
+  rest_.erase(0, end + 4);
+  const int status = std::atoi(a.head.c_str() + 9);
+  const std::size_t size = head_only ? 0 : static_cast<std::size_t>(std::atol(a.header("Content-Length").c_str()));
+  while (rest_.size() < size)
+    if (!more()) return a;
+  a.body = rest_.substr(0, size);
+  rest_.erase(0, size);
+  a.status = status;
+  return a;
+}
+
+std::string http_client::read_to_end() {
+  while (more()) {
+  }
+  return std::exchange(rest_, {});
+}
+
+std::string get_request(std::string_view path, std::string_view lines) {
+  return "GET " + std::string(path) + " HTTP/1.1\r\nHost: test\r\n" + std::string(lines) + "\r\n";
+}
+
+bool accepts(std::uint16_t port) {
+  const int fd = connect_to(port);
+  if (fd >= 0) ::close(fd);
+  return fd >= 0;
+}
+
+}  // namespace coppice::testing

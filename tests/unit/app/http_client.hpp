@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// http_client: a client that can be as impolite as a test needs: it sends bytes and reads bytes. Blocking, for plain threads;
+// a read that gets nothing for ten seconds fails the test instead of hanging it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace coppice::testing {
+
+struct http_answer {
+  int status = 0;                              // 0: the connection ended first
+  std::string head{};
+  std::string body{};
+  /// The value of a line of the head; empty if there is none.
+  std::string header(std::string_view name) const;
+};
+
+class http_client {
+ public:
+  explicit http_client(std::uint16_t port);
+  ~http_client();
+  http_client(http_client&& other) noexcept : fd_(std::exchange(other.fd_, -1)), rest_(std::move(other.rest_)) {}
+  http_client& operator=(http_client&&) = delete;
+
+  /// False: the other side has closed.
+  bool send(std::string_view bytes);
+  /// Sends no more; still reads.
+  void end_writing();
+  /// The next answer; `head_only`: to a HEAD request.
+  http_answer read(bool head_only = false);
+  /// Everything up to the end of the connection.
+  std::string read_to_end();
+  /// Whether the other side closes without sending anything more.
+  bool is_closed() { return read_to_end().empty(); }
+
+  http_answer ask(std::string_view request) { return send(request) ? read() : http_answer{}; }
+
+ private:
+  bool more();
+  int fd_;
+  std::string rest_;
+};
+
+/// `GET path` with a Host, and more lines, each ending in CR LF.
+std::string get_request(std::string_view path, std::string_view lines = {});
+/// Whether anybody accepts connections on `port`.
+bool accepts(std::uint16_t port);
+
+}  // namespace coppice::testing
