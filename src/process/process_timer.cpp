@@ -227,7 +227,7 @@ reference start_timer_core(pid to, std::string_view name, duration after, durati
   const reference r(t.ref);
   internal::add(t);
   internal::start(t, after.count());
-  if (name.empty() && gone(to)) cancel_timer(r);                              // it ended meanwhile and may not have seen this one
+  if (name.empty() && gone(to)) cancel_timer(r);            // it ended meanwhile and may not have seen this one
   return r;
 }
 
