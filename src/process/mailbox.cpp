@@ -166,7 +166,8 @@ void after_push(slot& s, bool signal) noexcept {
   std::uint64_t w = s.wait.load(sync::seq_cst);     // after the push; pairs with commit_wait
   const wait_state how = state_of_wait(w);
   if (how != wait_state::any && !(how == wait_state::signals && signal)) return;
-  if (s.wait.cas(w, wait_word(wait_number(w), wait_state::done), sync::seq_cst)) schedule(s);
+  const bool of_thread = has(s, detail::thread_proxy);
+  if (s.wait.cas(w, wait_word(wait_number(w), wait_state::done), sync::seq_cst)) go_on(s, of_thread);
 }
 
 /// An idle process got a signal and is ours: act on it here unless that goes too deep.

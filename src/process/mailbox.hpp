@@ -158,6 +158,9 @@ void run_scheduled(runnable* r) noexcept;
 /// Puts an owned process on a run queue (a thread proxy: wakes its thread).
 void schedule(slot& s) noexcept;
 void schedule_last(slot& s) noexcept;
+/// The winner of the wait word lets the process go on. `of_thread`: whether it is a thread's, asked before the exchange: after
+/// it the thread may have gone on, and its slot be somebody else's.
+void go_on(slot& s, bool of_thread) noexcept;
 
 inline constexpr int batch = 256;           // messages of one turn of a worker
 inline constexpr int combined = 16;         // messages a direct caller runs for others before it queues the process

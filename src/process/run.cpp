@@ -155,15 +155,20 @@ void run_scheduled(runnable* r) noexcept {
 }
 
 void schedule(slot& s) noexcept {
-  if (has(s, detail::thread_proxy)) {
-    sync::futex_wake(&s.wait, 1);              // the address only: its thread may be gone (the slot is not)
-    return;
-  }
+  COPPICE_ASSERT(!has(s, detail::thread_proxy), "a thread is no business of the scheduler's");
   if (s.pinned_to != 0) {
     system_of(s).sched.push_pinned(&s, s.pinned_to - 1u);
     return;
   }
   system_of(s).sched.push(&s);
+}
+
+void go_on(slot& s, bool of_thread) noexcept {
+  if (planted::is(planted::thread_asked_late)) of_thread = has(s, detail::thread_proxy);
+  if (of_thread)
+    sync::futex_wake(&s.wait, 1);              // the address only: its thread may be gone (the slot is not)
+  else
+    schedule(s);
 }
 
 void schedule_last(slot& s) noexcept {

@@ -100,7 +100,8 @@ void leave_thread(slot& s, std::uint64_t number, wait_state how, std::int64_t de
   std::uint64_t armed = wait_word(number, wait_state::armed);
   const std::uint64_t waiting = wait_word(number, how);
   if (!s.wait.cas(armed, waiting, sync::seq_cst)) return;
-  if (has_mail(s)) {
+  // As in commit_wait: whoever pushes sees the waiting word, or we see the push. Less than seq_cst misses both.
+  if (s.word.load(sync::seq_cst) > 1) {
     std::uint64_t w = waiting;
     if (s.wait.cas(w, wait_word(number, wait_state::done), sync::seq_cst)) return;
   }
@@ -168,12 +169,13 @@ void wake(slot& s, std::uint64_t number) noexcept {
     if (wait_number(w) != number && !planted::is(planted::wait_without_serial)) return;
     const wait_state how = state_of_wait(w);
     if (how == wait_state::done) return;
+    const bool of_thread = has(s, detail::thread_proxy);
     if (planted::is(planted::wake_without_exchange)) {
       s.wait.store(wait_word(wait_number(w), wait_state::done), sync::seq_cst);
     } else if (!s.wait.cas(w, wait_word(wait_number(w), wait_state::done), sync::seq_cst)) {
       continue;
     }
-    if (how != wait_state::armed) schedule(s);
+    if (how != wait_state::armed) go_on(s, of_thread);
     return;
   }
 }

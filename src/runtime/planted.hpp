@@ -16,6 +16,7 @@ enum fault : int {
   wake_without_exchange,
   commit_without_recheck,     // a waiter does not look for signals after its commit
   wait_without_serial,
+  thread_asked_late,          // whether a waiter is a thread, asked when it may be gone
   release_by_store,
   serial_unchecked_on_claim,
   serial_unchecked_on_node,
@@ -28,6 +29,7 @@ enum fault : int {
   lifo_by_load_store,
   timer_fires_cancelled,
   steal_twice,
+  count
 };
 
 inline bool is(fault f) noexcept { return detail::sync::fault(static_cast<int>(f)); }

@@ -34,12 +34,12 @@ struct worker {
   scheduler* of = nullptr;
   unsigned index = 0;
   bool spare = false;
-  sync::atomic<runnable*> lifo;          // owner: exchange; the monitor takes from it when the worker is stuck
+  sync::atomic<runnable*> lifo{nullptr, "lifo"};  // owner: exchange; the monitor takes from it when the worker is stuck
   local_queue<runnable> queue;
   sync::atomic<std::uint64_t> tick;      // one more for each thing run; the monitor compares
   sync::atomic<std::uint32_t> busy;      // 1 while it runs something
-  sync::futex_word signal;               // 0: may sleep; 1: wake up
-  sync::atomic<std::int64_t> asleep_until;
+  sync::futex_word signal{0, "signal"};  // 0: may sleep; 1: wake up
+  sync::atomic<std::int64_t> asleep_until{0, "asleep until"};
   sync::spinlock pinned_lock;
   runnable* pinned_first = nullptr;      // processes that run here and nowhere else: never stolen. Guarded by pinned_lock
   runnable* pinned_last = nullptr;
@@ -50,7 +50,7 @@ struct worker {
   unsigned lifo_streak = 0;
   bool quiet = false;                    // a batch of events is being handed in: nobody is woken for each of them …
   bool owes_wake = false;                // … but later, if the batch turns out to be long
-  sync::atomic<std::uint32_t> left;      // 1 when its loop has ended
+  sync::atomic<std::uint32_t> left{0, "left"};  // 1 when its loop has ended
 };
 
 struct scheduler_options {
@@ -164,18 +164,18 @@ class scheduler {
   sync::atomic<const idle_source*> idle_;  // null: futexes only
   worker* workers_[most] = {};           // published by count_: grown by the monitor only
   sync::atomic<std::uint32_t> count_;
-  sync::atomic<std::uint64_t> parked_;   // one bit a worker
-  sync::atomic<std::uint32_t> searching_;
-  sync::atomic<std::uint32_t> stopping_;
+  sync::atomic<std::uint64_t> parked_{0, "parked"};  // one bit a worker
+  sync::atomic<std::uint32_t> searching_{0, "searching"};
+  sync::atomic<std::uint32_t> stopping_{0, "stopping"};
   sync::atomic<std::uint64_t> steals_;
 
   sync::spinlock global_lock_;
   runnable* global_first_ = nullptr;
   runnable* global_last_ = nullptr;
-  sync::atomic<std::uint64_t> global_size_;
+  sync::atomic<std::uint64_t> global_size_{0, "global size"};
 
   sync::thread monitor_thread_;
-  sync::futex_word monitor_signal_;      // 0: ticking; 1: asleep because all is idle
+  sync::futex_word monitor_signal_{0, "monitor signal"};  // 0: ticking; 1: asleep because all is idle
 };
 
 }  // namespace coppice::internal

@@ -89,8 +89,9 @@ unsigned strategy::pct(const situation& s) noexcept {
 }
 
 unsigned strategy::pos(const situation& s) noexcept {
+  // Who yields waits for the others: all draw anew, or one that drew a very low priority would hold its lock for ever.
   for (unsigned t = 0; t < max_threads; ++t)
-    if (t == s.current || (is_enabled(s.enabled, t) && (*s.pending)[t].conflicts_with(s.performed)))
+    if (t == s.current || (is_enabled(s.enabled, t) && (s.yields || (*s.pending)[t].conflicts_with(s.performed))))
       priority_[t] = draw_priority();
   return highest(s.enabled);
 }

@@ -66,8 +66,11 @@ struct mailbox {
 
 void two_senders() {
   mailbox m;
+  start_line line(2);
   {
     const auto post = [&](int sender) {
+      internal::here();
+      line.pass();
       for (int i = 1; i <= letters; ++i) send(m.s, m.r, write(sender, i));
     };
     runs one([&] { post(0); });
@@ -80,10 +83,14 @@ void two_senders() {
 // A direct call may run at once only where nothing waits: what the same caller sent before has been handled then.
 void direct_call() {
   mailbox m;
+  start_line line(2);
   {
     runs other([&] {
+      internal::here();
+      line.pass();
       for (int i = 1; i <= letters; ++i) send(m.s, m.r, write(1, i));
     });
+    line.pass();
     for (int i = 1; i <= letters; ++i) {
       send(m.s, m.r, write(0, i));
       if (!internal::claim(m.s)) continue;
@@ -116,15 +123,18 @@ struct tenant {
 // Somebody calls and casts by an old pid while the slot changes hands. The next tenant may get its own mail only.
 void stale_pid() {
   world w;
+  start_line line(2);
   const auto first = start<tenant>({}, 1);
   {
     runs stale([&] {
       w.enter();
+      line.pass();
       for (int i = 0; i != 2; ++i) {
         cast(first, whom{1});
         if (const auto answer = try_call(first, ask{1}, infinity)) sim::check(*answer == 1, "an answer of somebody else");
       }
     }, "stale");
+    line.pass();
     stop(first);
     const auto second = start<tenant>({}, 2);
     sim::check(call(second, ask{2}, infinity) == 2, "the next tenant answers");

@@ -24,3 +24,7 @@ TEST_CASE("PR-52 of one sender nothing is lost, doubled or overtaken; a direct c
   check({"mailbox_two_senders", "mailbox_direct_call"});
 }
 TEST_CASE("PR-1 the next tenant of a slot gets nothing that was meant for the one before") { check({"mailbox_stale_pid"}); }
+TEST_CASE("a wait meets every wake, signal and message, and is ended by no other wait's") {
+  check({"wait_commit_against_wake", "wait_wake_against_signal", "wait_signal_against_commit", "wait_receive_against_push",
+         "wait_timeout_against_wake", "wait_thread_waits", "wait_thread_leaves"});
+}

@@ -64,6 +64,20 @@ class signpost {
   sync::futex_word word_{0, "signpost"};
 };
 
+/// Where the threads of a scenario wait for one another, each with its caches filled: from there on they race.
+class start_line {
+ public:
+  explicit start_line(std::uint32_t runners) : missing_(runners) {}
+  void pass() noexcept {
+    if (missing_.fetch_sub(1, sync::acq_rel) == 1) return open_.set();
+    open_.wait();
+  }
+
+ private:
+  sync::atomic<std::uint32_t> missing_;
+  signpost open_;
+};
+
 /// A process that is made but not scheduled: the calling thread owns it.
 template <class F>
 slot& make_process(internal::system& in, F body) {
