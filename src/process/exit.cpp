@@ -13,6 +13,8 @@
 #include "process/system.hpp"
 #include "runtime/planted.hpp"
 
+#include <algorithm>
+
 namespace coppice::internal {
 
 using detail::extension;
@@ -51,11 +53,11 @@ void discard_mail(slot& s, const exit_reason& why) noexcept {
 }
 
 void fire_links(pid self, extension& e, const exit_reason& why) noexcept {
-  for (std::size_t i = 0; i < e.links.size(); ++i) {
-    const pid who = e.links[i].who;
-    bool told = false;                          // linked both ways at once: two entries, one relation
-    for (std::size_t k = 0; k < i && !told; ++k) told = e.links[k].who == who;
-    if (!told) deliver(who, make_node(detail::node_kind::link_exited, detail::exit_payload{self, why}));
+  std::sort(e.links.begin(), e.links.end(), [](const auto& a, const auto& b) { return a.who < b.who; });
+  pid told;                                     // linked both ways at once: two entries, one relation
+  for (const auto& l : e.links) {
+    if (l.who != told) deliver(l.who, make_node(detail::node_kind::link_exited, detail::exit_payload{self, why}));
+    told = l.who;
   }
   e.links.clear();
 }

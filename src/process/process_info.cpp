@@ -5,6 +5,8 @@
 #include "process/signal.hpp"
 #include "process/system.hpp"
 
+#include <algorithm>
+
 namespace coppice {
 
 using detail::slot;
@@ -12,19 +14,32 @@ namespace sync = detail::sync;
 
 namespace {
 
-process_status status_of(const slot& s) noexcept {
+struct question {
+  bool was_waiting = false;                    // when it was asked: to answer, it had to wake up
+  std::optional<process_information> answer;
+};
+
+/// Idle, or off its stack. A look from outside, at two atomics.
+bool waits(pid who) noexcept {
+  if (!who || !who.is_local()) return false;
+  const slot& s = *who.where();
+  const auto how = internal::state_of_wait(s.wait.load(sync::relaxed));
+  return s.word.load(sync::relaxed) == 0 || how == internal::wait_state::signals || how == internal::wait_state::any;
+}
+
+process_status status_of(const slot& s, bool was_waiting) noexcept {
   if (detail::has(s, detail::ending) || detail::has(s, detail::doomed)) return process_status::ending;
   if (detail::has(s, detail::frozen)) return process_status::suspended;
-  // It answers between two messages, so what tells is whether it was in the middle of something.
-  return s.fifo.get() != nullptr ? process_status::running : process_status::waiting;
+  return was_waiting ? process_status::waiting : process_status::running;
 }
 
 void describe(slot* target, void* raw) {
   if (target == nullptr) return;
   slot& s = *target;
-  auto& out = static_cast<std::optional<process_information>*>(raw)->emplace();
+  auto& asked = *static_cast<question*>(raw);
+  auto& out = asked.answer.emplace();
   out.who = detail::pid_of(s);
-  out.status = status_of(s);
+  out.status = status_of(s, asked.was_waiting);
   out.name = s.cls->name;
   out.queue_length = s.length.load(sync::relaxed);
   out.traps_exits = detail::has(s, detail::trapping);
@@ -36,6 +51,8 @@ void describe(slot* target, void* raw) {
   for (const auto& n : e->names) out.names.push_back(n.text);
   out.label = e->label;
   for (const auto& l : e->links) out.links.push_back(l.who);
+  std::sort(out.links.begin(), out.links.end());
+  out.links.erase(std::unique(out.links.begin(), out.links.end()), out.links.end());   // linked both ways at once: one link
   for (const auto& w : e->watches) out.monitors.push_back(w.who);
   for (const auto& w : e->watchers) out.monitored_by.push_back(w.who);
   out.callers = e->callers;
@@ -45,9 +62,9 @@ void describe(slot* target, void* raw) {
 }  // namespace
 
 std::optional<process_information> process_info(pid who) {
-  std::optional<process_information> out;
-  internal::ask(who, &describe, &out);
-  return out;
+  question q{.was_waiting = waits(who), .answer = {}};
+  internal::ask(who, &describe, &q);
+  return std::move(q.answer);
 }
 
 std::vector<pid> processes() {

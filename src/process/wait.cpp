@@ -126,7 +126,11 @@ bool must_end(const slot& s) noexcept {
 
 bool take_arrivals(slot& s) {
   drain(s);
-  if (must_end(s)) [[unlikely]] throw_unwind();
+  constexpr std::uint32_t rare = std::uint32_t{detail::doomed} | std::uint32_t{detail::leaving} | std::uint32_t{detail::frozen};
+  if ((s.flags.load(sync::relaxed) & rare) != 0) [[unlikely]] {
+    if (!has(s, detail::leaf) && !has(s, detail::ending)) wait_while_frozen(s);
+    if (must_end(s)) throw_unwind();
+  }
   return s.fifo.get() != nullptr;
 }
 
