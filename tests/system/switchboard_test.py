@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Drives the real switchboard: with curl as its greeting says, with wrk under load, and with clients that behave badly. After
+# each the channels are counted: none may be lost, none may be out twice.
+#
+#     switchboard_test.py <program> [unittest options]
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+PROGRAM = sys.argv.pop(1)
+HERE = os.path.dirname(os.path.abspath(__file__))
+LIMIT = 30  # seconds that a failing test waits at most
+WRK = shutil.which("wrk")
+
+
+class Switchboard:
+    """A running program on a port of its own."""
+
+    def __init__(self, *arguments, **options):
+        self.process = subprocess.Popen([PROGRAM, "0", *arguments], stdout=subprocess.PIPE, text=True, **options)
+        self.greeting = [self.process.stdout.readline()]
+        while "SIGTERM" not in self.greeting[-1] and self.greeting[-1]:
+            self.greeting.append(self.process.stdout.readline())
+        self.port = int(re.search(r"http://[\d.]+:(\d+)", self.greeting[0]).group(1))
+
+    def ask(self, method, path, body=None):
+        """Status and, if it is JSON, the decoded body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT)
+        with contextlib.closing(connection):
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            text = answer.read()
+            return answer.status, json.loads(text) if answer.getheader("Content-Type") == "application/json" else None
+
+    def raw(self, sent=b""):
+        s = socket.create_connection(("127.0.0.1", self.port), timeout=LIMIT)
+        s.sendall(sent)
+        return s
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as f:
+            fields = f.read().rsplit(") ", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def end(self):
+        """Ends it in order. Returns: its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(LIMIT)
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+
+def read_all(s):
+    """Everything until the other side closes; a reset counts as the end."""
+    got = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := s.recv(65536):
+            got += piece
+    return got
+
+
+def status_of(answer):
+    return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else None
+
+
+def eventually(condition):
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+class SwitchboardTest(unittest.TestCase):
+    CHANNELS = 8
+
+    def start(self, *arguments, **options):
+        board = Switchboard(*arguments, **options)
+        self.addCleanup(board.close)
+        return board
+
+    def check_nothing_lost(self, board, channels=CHANNELS):
+        """Gives everything back and counts."""
+        _, now = board.ask("GET", "/channels")
+        self.assertEqual(sorted(now["free"] + now["taken"]), list(range(1, channels + 1)))
+        for channel in now["taken"]:
+            self.assertEqual(board.ask("DELETE", f"/channels/{channel}")[0], 204)
+        self.assertEqual(board.ask("GET", "/channels"), (200, {"free": list(range(1, channels + 1)), "taken": []}))
+
+    # --- as meant ------------------------------------------------------------------------------------------------------
+
+    def test_the_commands_of_the_greeting_work_with_curl(self):
+        board = self.start()
+        printed = []
+        for line in board.greeting:
+            if command := re.match(r"  (curl .*?)   ", line):
+                printed.append(subprocess.run(command[1] + " -s -w ' %{http_code}'", shell=True, capture_output=True, text=True,
+                                              timeout=LIMIT, check=True).stdout.split())
+        self.assertEqual(printed, [['{"channel":1}', "201"], ['{"channel":2}', "201"],
+                                   ['{"free":[3,4,5,6,7,8],"taken":[1,2]}', "200"], ["204"]])
+        self.check_nothing_lost(board)
+
+    def test_the_first_free_channel_is_taken_until_none_is_left(self):
+        board = self.start("--channels", "3")
+        for channel in (1, 2, 3):
+            self.assertEqual(board.ask("POST", "/channels"), (201, {"channel": channel}))
+        self.assertEqual(board.ask("POST", "/channels")[0], 503)
+        self.assertEqual(board.ask("DELETE", "/channels/2"), (204, None))
+        self.assertEqual(board.ask("POST", "/channels"), (201, {"channel": 2}))
+        self.check_nothing_lost(board, 3)
+
+    def test_what_was_not_taken_cannot_be_given_back(self):
+        board = self.start()
+        self.assertEqual(board.ask("DELETE", "/channels/4")[0], 409)
+        for path in ("/channels/0", "/channels/9", "/channels/-1", "/channels/x", "/channels/4x", "/channels/99999999999999999999"):
+            self.assertEqual(board.ask("DELETE", path)[0], 404, path)
+        self.assertEqual(board.ask("PUT", "/channels")[0], 405)
+        self.assertEqual(board.ask("GET", "/healthz")[0], 200)
+        self.check_nothing_lost(board)
+
+    def test_a_lease_with_a_time_to_live_ends_by_itself(self):
+        board = self.start()
+        self.assertEqual(board.ask("POST", "/channels?ttl=50ms"), (201, {"channel": 1}))
+        self.assertEqual(board.ask("POST", "/channels", '{"ttl_ms": 50}'), (201, {"channel": 2}))
+        self.assertEqual(board.ask("POST", "/channels?ttl=1h"), (201, {"channel": 3}))
+        self.assertTrue(eventually(lambda: board.ask("GET", "/channels")[1]["taken"] == [3]))
+        for path, body in (("/channels?ttl=5", None), ("/channels?ttl=0s", None), ("/channels?ttl=-1s", None), ("/channels?ttl=31000h", None),
+                           ("/channels", "{"), ("/channels", "[1]"), ("/channels", '{"ttl_ms": "1"}'), ("/channels", '{"ttl_ms": 1.5}'),
+                           ("/channels", '{"ttl_ms": -5}'), ("/channels", "[" * 100_000)):
+            self.assertEqual(board.ask("POST", path, body)[0], 400, (path, body))
+        self.check_nothing_lost(board)
+
+    def test_the_end_of_an_old_lease_does_not_end_the_next_one(self):
+        board = self.start("--channels", "1")
+        for _ in range(20):
+            self.assertEqual(board.ask("POST", "/channels?ttl=2ms")[0], 201)
+            board.ask("DELETE", "/channels/1")  # 204 or, if it was over by itself, 409
+            self.assertEqual(board.ask("POST", "/channels")[0], 201)
+            time.sleep(0.004)
+            self.assertEqual(board.ask("DELETE", "/channels/1")[0], 204)
+        self.check_nothing_lost(board, 1)
+
+    # --- load ----------------------------------------------------------------------------------------------------------
+
+    def test_under_load_no_channel_is_lost_or_handed_out_twice(self):
+        if WRK is None:
+            self.skipTest("wrk is not installed")
+        board = self.start()
+        said = subprocess.run([WRK, "-t1", "-c32", "-d3s", "-s", os.path.join(HERE, "channels.lua"), f"http://127.0.0.1:{board.port}"],
+                              capture_output=True, text=True, timeout=3 * LIMIT, check=True).stdout
+        counts = dict(re.findall(r"(\w+) (\d+)", said[said.index("taken "):]))
+        print(f"wrk: {counts}", file=sys.stderr)
+        self.assertGreater(int(counts["taken"]), 100)
+        self.assertGreater(int(counts["given"]), 100)
+        self.assertEqual((counts["twice"], counts["wrong"], counts["errors"]), ("0", "0", "0"), said)
+        self.check_nothing_lost(board)
+
+    def test_clients_that_share_the_channels_never_hold_the_same_one(self):
+        board = self.start("--channels", "5")
+        held, guard = set(), threading.Lock()
+
+        def client(_):
+            connection = http.client.HTTPConnection("127.0.0.1", board.port, timeout=LIMIT)
+            with contextlib.closing(connection):
+                for _ in range(100):
+                    connection.request("POST", "/channels")
+                    answer = connection.getresponse()
+                    got = json.loads(answer.read())
+                    if answer.status == 503:
+                        continue
+                    with guard:
+                        self.assertNotIn(got["channel"], held)
+                        held.add(got["channel"])
+                    with guard:
+                        held.remove(got["channel"])
+                    connection.request("DELETE", f"/channels/{got['channel']}")
+                    answer = connection.getresponse()
+                    answer.read()
+                    self.assertEqual(answer.status, 204)
+
+        with concurrent.futures.ThreadPoolExecutor(10) as pool:
+            list(pool.map(client, range(10)))
+        self.check_nothing_lost(board, 5)
+
+    # --- bad clients ---------------------------------------------------------------------------------------------------
+
+    def test_bad_requests_get_a_4xx_or_a_closed_connection(self):
+        board = self.start()
+        host = b"Host: x\r\n"
+        for status, sent in (
+                (400, b"hello\r\n\r\n"), (400, b"\0\0\0\0\r\n\r\n"), (400, b"GET / HTTP/1.1\n\n"), (400, b"GET / HTTP/1.1\r\n\r\n"),
+                (400, b"POST /channels HTTP/1.1\r\n" + host + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+                (501, b"BREW / HTTP/1.1\r\n" + host + b"\r\n"), (505, b"GET / HTTP/3.0\r\n" + host + b"\r\n"),
+                (414, b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n" + host + b"\r\n"),
+                (431, b"GET / HTTP/1.1\r\n" + host + b"A: " + b"b" * 10_000 + b"\r\n\r\n"),
+                (413, b"POST /channels HTTP/1.1\r\n" + host + b"Content-Length: 2000000\r\n\r\n"),
+                (413, b"POST /channels HTTP/1.1\r\n" + host + b"Transfer-Encoding: chunked\r\n\r\n200000\r\n")):
+            with board.raw(sent) as s:
+                self.assertEqual(status_of(read_all(s)), status, sent[:60])
+        self.check_nothing_lost(board)
+
+    def test_a_body_that_is_cut_off_takes_no_channel(self):
+        board = self.start()
+        with board.raw(b'POST /channels HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{"ttl') as s:
+            s.shutdown(socket.SHUT_WR)
+            self.assertEqual(status_of(read_all(s)), 400)
+        board.raw(b'POST /channels HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{"ttl').close()
+        self.assertEqual(board.ask("GET", "/channels")[1]["taken"], [])
+
+    def test_a_client_that_only_listens_gets_its_answer(self):
+        board = self.start()
+        with board.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") as s:
+            s.shutdown(socket.SHUT_WR)
+            self.assertEqual(status_of(read_all(s)), 200)
+
+    def test_slow_clients_hold_up_nobody(self):
+        board = self.start()
+        slow = [board.raw(b"POST /channels HTT") for _ in range(300)]
+        self.assertEqual(board.ask("GET", "/healthz")[0], 200)
+        for s in slow[:10]:
+            s.sendall(b"P/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answers = [status_of(read_all(s)) for s in slow[:10]]
+        self.assertEqual(sorted(answers), [201] * 8 + [503] * 2)
+        for s in slow:
+            s.close()
+        self.check_nothing_lost(board)
+
+    def test_a_thousand_connections_opened_and_dropped(self):
+        board = self.start()
+        for i in range(1000):
+            s = board.raw((b"", b"GET", b"GET / HTTP/1.1\r\n\r\n", b"POST /channels HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")[i % 4])
+            if i % 2:  # a reset instead of an end
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            s.close()
+        self.assertEqual(board.ask("GET", "/healthz")[0], 200)
+        self.assertTrue(eventually(lambda: len(os.listdir(f"/proc/{board.process.pid}/fd")) < 20))
+        self.check_nothing_lost(board)
+
+    def test_out_of_descriptors_it_serves_one_after_the_other_and_does_not_spin(self):
+        board = self.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)), stderr=subprocess.DEVNULL)
+        waiting = [board.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(100)]
+        before = board.cpu_seconds()
+        time.sleep(1)
+        self.assertLess(board.cpu_seconds() - before, 0.3)
+        for s in waiting:
+            self.assertEqual(status_of(s.recv(65536)), 200)
+            s.close()
+
+    def test_idle_connections_cost_no_time(self):
+        board = self.start()
+        idle = [board.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(200)]
+        for s in idle:
+            self.assertEqual(status_of(s.recv(65536)), 200)
+        time.sleep(0.2)
+        before = board.cpu_seconds()
+        time.sleep(2)
+        self.assertLessEqual(board.cpu_seconds() - before, 0.05)
+        for s in idle:
+            s.close()
+
+    # --- start and end -------------------------------------------------------------------------------------------------
+
+    def test_it_ends_with_0_under_load(self):
+        board = self.start()
+        stop = threading.Event()
+        broken = []
+
+        def client(_):
+            while not stop.is_set():
+                try:
+                    status, _ = board.ask("GET", "/channels")
+                    if status != 200:
+                        broken.append(status)
+                except (ConnectionError, http.client.RemoteDisconnected):
+                    return  # the door is closed, or closed as the kernel had accepted and the program had not
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            clients = [pool.submit(client, i) for i in range(8)]
+            load = subprocess.Popen([WRK, "-t1", "-c16", "-d5s", f"http://127.0.0.1:{board.port}/channels"],
+                                    stdout=subprocess.DEVNULL) if WRK else None
+            time.sleep(0.5)
+            self.assertEqual(board.end(), 0)
+            stop.set()
+            for c in clients:
+                c.result(LIMIT)
+            if load:
+                load.kill()
+                load.wait()
+        self.assertEqual(broken, [])
+        self.assertIn("answered", board.process.stdout.read())
+
+    def test_a_request_under_way_is_answered_before_the_end(self):
+        board = self.start()
+        with board.raw(b'POST /channels HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n{"ttl_') as s:
+            self.assertTrue(eventually(lambda: board.ask("GET", "/healthz")[0] == 200))
+            board.process.send_signal(signal.SIGTERM)
+            self.assertIn("ends", board.process.stdout.readline())
+            s.sendall(b'ms":5}')
+            answer = read_all(s)
+            self.assertEqual(status_of(answer), 201)
+            self.assertIn(b"Connection: close", answer)
+        self.assertEqual(board.process.wait(LIMIT), 0)
+
+    def test_a_second_signal_ends_it_at_once(self):
+        board = self.start()
+        with board.raw(b"POST /channels HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\nha"):
+            self.assertEqual(board.ask("GET", "/healthz")[0], 200)
+            board.process.send_signal(signal.SIGINT)
+            self.assertIn("ends", board.process.stdout.readline())
+            board.process.send_signal(signal.SIGTERM)
+            self.assertEqual(board.process.wait(LIMIT), -signal.SIGTERM)
+
+    def test_it_says_why_it_cannot_start(self):
+        board = self.start()
+        for arguments, status, said in (([str(board.port)], 1, "in use"), (["70000"], 1, "port"), (["x"], 1, "port"), (["--channels", "0"], 2, "1000000"),
+                                        (["--channels"], 2, "value"), (["--what"], 2, "usage"), (["1", "2"], 2, "too many"),
+                                        (["0", "--address", "nowhere"], 1, "nowhere")):
+            r = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=LIMIT, check=False)
+            self.assertEqual((r.returncode, said in r.stderr), (status, True), (arguments, r.stderr))
+        r = subprocess.run([PROGRAM], capture_output=True, text=True, timeout=LIMIT, check=False, env={**os.environ, "PORT": str(board.port)})
+        self.assertIn(str(board.port), r.stderr)
+        self.assertIn("--channels", subprocess.run([PROGRAM, "--help"], capture_output=True, text=True, timeout=LIMIT, check=True).stdout)
+
+
+if __name__ == "__main__":
+    if WRK is None:
+        print("switchboard_test: wrk is not installed (tools/setup does it): the load test is skipped", file=sys.stderr)
+    unittest.main(verbosity=2, warnings="ignore")
