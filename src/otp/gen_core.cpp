@@ -4,7 +4,8 @@
 // (a leaf: on the caller's stack); everything else takes call_queued. Names have become pids before.
 //
 // The fast path: claim, serial, flags, class, enter, release: two locked instructions, no allocation, no queue, no clock.
-// What is rare stays off it by one flag (`careful`): suspended, traced, idle timeout armed, bounded.
+// What is rare stays off it by one flag (`careful`): suspended, frozen, watched, idle timeout armed; classes that are queued or
+// pinned. Design note: docs/internals/call.md.
 #include "otp/gen_core.hpp"
 
 #include <coppice/base/assert.hpp>
@@ -108,7 +109,7 @@ void run_call(void* raw) noexcept {
   if (frame.then_do != detail::after::nothing) [[unlikely]] finish_direct(frame);
 }
 
-/// The job of a direct run. The frame lives on this fiber's stack: the caller may be gone before the handler is done.
+/// The same for a start: the frame comes ready made and is copied to this fiber's stack.
 void run_handler(void* raw) noexcept {
   const direct_start start = *static_cast<direct_start*>(raw);
   handler_frame frame = std::move(*start.frame);

@@ -148,7 +148,7 @@ inline bool has_ended(fiber& f) noexcept {
   return true;
 }
 /// Runs `job(argument)` for the owned process `s` on a pooled fiber, on this thread.
-/// Returns: how it left; `fiber_of_run` is it. When done the fiber is back in the pool and `ended` tells of the process.
+/// Returns: how it left, and the fiber. When done the fiber is back in the pool, and `ended` says whether the process is.
 struct direct_run { fiber_outcome outcome; fiber* on; bool ended; };
 direct_run run_on_fiber(slot& s, fiber_job job, void* argument) noexcept;
 /// After run_on_fiber said blocked (and what the fiber refers to on this stack was detached): commits, or goes on with it.

@@ -100,7 +100,6 @@ void exit(exit_reason reason) {
 void exit(pid to, exit_reason reason) {
   slot* me = detail::current_slot();
   const pid from = me != nullptr ? detail::pid_of(*me) : pid{};
-  // PR-5: who kills and then asks must get no; the mark is seen before the victim has taken the signal in.
   internal::send_exit(to, from, reason);
   if (me == nullptr || to != from) return;
   internal::drain(*me);

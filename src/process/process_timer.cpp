@@ -16,7 +16,7 @@
 
 namespace coppice::detail {
 
-/// References: one for being pending in the table, one for each thread that works on it.
+/// A message under way to the future. Owned by the table; see the head of this file.
 struct process_timer : internal::timer_node {
   explicit process_timer(fire_function fire) noexcept : timer_node(fire) {}
   std::uint64_t ref = 0;

@@ -54,7 +54,7 @@ using handler = trampoline;
 
 /// A message or signal under way. Sizes 64, 128, 256, 512 from the block cache, larger ones from the heap.
 struct node {
-  node* next = nullptr;                           // the inbox chain, newest first; the fifo, oldest first
+  node* next = nullptr;                           // inbox: the next older one; fifo: the next newer one, the newest's the oldest
   std::uint64_t serial = 0;                       // the incarnation it is meant for; the consumer compares (PR-1)
   const message_descriptor* type = nullptr;       // null for signals
   handler run = nullptr;                          // the trampoline of a typed send; null: looked up by key
@@ -103,7 +103,7 @@ struct behaviour_data {
   virtual ~behaviour_data() = default;
 };
 
-/// A name that this process holds: local, or (operations set) of a registry that gets a copy of its key back.
+/// A name that this process holds in the local table; `global`: under the prefix of global names.
 struct held_name {
   std::string text;
   bool global = false;
@@ -172,7 +172,7 @@ class extension_cell {
 enum slot_flag : std::uint32_t {
   trapping = 1,          // exit signals become messages
   leaf = 2,              // as its class; copied here so that a call touches one line less
-  careful = 4,           // calls take the general path: suspended, traced, idle timer armed, bounded, stop pending
+  careful = 4,           // calls take the general path: suspended, frozen, watched, idle timeout armed; queued, pinned
   doomed = 8,            // must end: ext->pending tells why; thrown at the next wait
   untrappable = 16,      // doomed by the kill signal: terminate does not run
   ending = 32,           // the end sequence runs: its calls fail at once
