@@ -37,6 +37,25 @@ struct by_reference {
   template <class T> operator T&() const&;
   template <class T> operator T&&() const&&;
 };
+/// What stands in braces of its own: as the two above, but never something that cannot be copied. A container of such things
+/// would be offered an initializer list of them, and clang then instantiates the constructor, which copies.
+struct braced_value;
+struct braced_reference;
+template <class T>
+concept goes_into_braces = !std::is_class_v<T> || (!std::is_same_v<T, braced_value> && !std::is_same_v<T, braced_reference> &&
+                                                   std::is_copy_constructible_v<T>);
+struct braced_value {
+  braced_value(const braced_value&) = delete;
+  template <goes_into_braces T> operator T() const;
+};
+struct braced_reference {
+  braced_reference(const braced_reference&) = delete;
+  template <goes_into_braces T> operator T&() const&;
+  template <goes_into_braces T> operator T&&() const&&;
+};
+template <class Init>
+using in_braces = std::conditional_t<std::is_same_v<Init, by_value>, braced_value, braced_reference>;
+
 /// Becomes a base class of T only; where there is no T, nothing at all.
 template <class T>
 struct as_base {
@@ -56,7 +75,7 @@ consteval bool takes(std::index_sequence<I...>) {
 /// T takes `sizeof...(I)` initialisers, then one in braces of its own, then `sizeof...(J)` more.
 template <class T, class Init, std::size_t... I, std::size_t... J>
 consteval bool takes_braced(std::index_sequence<I...>, std::index_sequence<J...>) {
-  return requires { T{anything<Init>(I)..., {anything<Init>()}, anything<Init>(J)...}; };
+  return requires { T{anything<Init>(I)..., {anything<in_braces<Init>>()}, anything<Init>(J)...}; };
 }
 /// The first of T's parts is a base class. A field that would take just anything is none.
 template <class T, class Init, std::size_t... I>

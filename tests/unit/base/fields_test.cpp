@@ -381,3 +381,19 @@ TEST_CASE("layout: the hash does not depend on the compiler") {
   CHECK(layout_hash<v1::pool>() == 0x0324781c32b227aeU);
   CHECK(layout_hash<with_arrays>() == 0xfd387f3d729dafd9U);
 }
+
+namespace {
+struct cannot_be_copied {
+  explicit cannot_be_copied(int v) : value(v) {}
+  cannot_be_copied(cannot_be_copied&&) = default;
+  int value;
+};
+struct holder_of_movables {
+  int total = 0;
+  std::vector<cannot_be_copied> kept{};
+};
+}  // namespace
+
+TEST_CASE("fields: a container of things that cannot be copied is one field") {
+  CHECK(field_count<holder_of_movables> == 2);
+}
