@@ -24,7 +24,7 @@ namespace {
 
 void free_names(slot& s, extension* e) noexcept {
   if (e == nullptr) return;
-  for (const detail::held_name& name : e->names) release_name(home_of(s), name, detail::pid_of(s));
+  for (const detail::held_name& name : e->names) release_name(name, detail::pid_of(s));
   e->names.clear();
 }
 

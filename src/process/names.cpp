@@ -33,7 +33,7 @@ pid hold(internal::system& sys, detail::slot& s, std::string text, bool global) 
   e.names.reserve(e.names.size() + 1);
   const internal::name_holder before = sys.names.insert(global ? prefixed(text) : text, mine);
   if (before) return pid::of(static_cast<detail::slot*>(before.slot), before.serial);
-  e.names.push_back({std::move(text), global});
+  e.names.push_back({std::move(text), global, sys.number});
   return detail::pid_of(s);
 }
 
@@ -119,7 +119,9 @@ namespace internal {
 
 pid give_name(system& sys, slot& s, std::string_view name) { return hold(sys, s, std::string(name), false); }
 
-void release_name(system& sys, const detail::held_name& name, pid holder) noexcept {
+void release_name(const detail::held_name& name, pid holder) noexcept {
+  if (systems[name.home] == nullptr) return;   // its runtime is gone, and the table with it
+  system& sys = *systems[name.home];
   const name_holder h{holder.where(), holder.serial()};
   if (name.global)
     sys.names.erase(prefixed(name.text), h);

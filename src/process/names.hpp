@@ -11,6 +11,6 @@ namespace coppice::internal {
 /// Gives the local `name` to the owned process `s`. Returns: who has it now: `s`, or somebody else who had it before.
 pid give_name(system& sys, slot& s, std::string_view name);
 /// Takes `name` back from `holder`, who ends.
-void release_name(system& sys, const detail::held_name& name, pid holder) noexcept;
+void release_name(const detail::held_name& name, pid holder) noexcept;
 
 }  // namespace coppice::internal

@@ -282,7 +282,7 @@ void unregister_name(std::string_view name) {
       auto& names = detail::ext_of(*s).names;
       const auto n = std::find_if(names.begin(), names.end(), [&](const auto& h) { return !h.global && h.text == wanted.name; });
       if (n == names.end()) return;
-      internal::release_name(internal::home_of(*s), *n, detail::pid_of(*s));
+      internal::release_name(*n, detail::pid_of(*s));
       names.erase(n);
       wanted.done = true;
     }, &f);

@@ -107,6 +107,7 @@ struct behaviour_data {
 struct held_name {
   std::string text;
   bool global = false;
+  std::uint16_t home = 0;                     // the runtime in whose table it stands: a plain thread may use several
 };
 
 struct dictionary_entry {

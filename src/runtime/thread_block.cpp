@@ -27,17 +27,22 @@ void (*retire_proxy)(thread_block&) noexcept = nullptr;
 
 pools& program_pools() {
   sync::lock_guard held(making_pools);
-  if (current_pools == nullptr) current_pools = new pools(make_slot, make_reply);
+  if (current_pools == nullptr) {
+    current_pools = new pools(make_slot, make_reply);
+    watch_fibers(current_pools->fibers);       // a fault on one of their stacks names its process
+  }
   return *current_pools;
 }
 
 void renew_program_pools() {
   ::new (&making_pools) sync::spinlock;        // whoever held it was abandoned with its run
+  if (current_pools != nullptr) forget_fibers(current_pools->fibers);
   current_pools = nullptr;
   serials.next.store(1, sync::relaxed);
 }
 
 void drop_program_pools() {
+  if (current_pools != nullptr) forget_fibers(current_pools->fibers);
   delete current_pools;
   current_pools = nullptr;
 }
@@ -60,6 +65,7 @@ void thread_block::refill_serials() noexcept {
 }
 
 thread_block& make_block() {
+  install_thread_alternate_stack();            // processes run on plain threads, too: an overflow there must be reported
   auto* block = new thread_block;
   sync::set_this_thread_block(block, [](void* raw) {
     auto* ending = static_cast<thread_block*>(raw);
