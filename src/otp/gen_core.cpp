@@ -13,6 +13,7 @@
 #include "otp/gen_server_core.hpp"
 #include "process/signal.hpp"
 #include "process/system.hpp"
+#include "process/trace.hpp"
 #include "runtime/planted.hpp"
 
 namespace coppice::internal {
@@ -272,6 +273,10 @@ void call_core(call_record& r) {
   if (r.status != call_status::pending) [[unlikely]] {
     leave(s);
     return;
+  }
+  if (tracing()) [[unlikely]] {
+    trace_sent(r.to, r.type);
+    trace_received(s, r.type);
   }
   r.caller = me;
   if (me != nullptr) me->calling.store(&s, sync::relaxed);

@@ -304,11 +304,14 @@ bool has_queued(slot& self) noexcept {
 
 /// One step. Returns: a follow-up that has to run at once, with `what` set; or null.
 node* step(slot& self, handler_frame& frame, std::string_view& what) {
+  if (frame.then_do == after::nothing) {
+    arm_hibernation(self);
+    return nullptr;
+  }
   node* then = std::exchange(frame.then, nullptr);
   switch (frame.then_do) {
     case after::nothing:
-      arm_hibernation(self);
-      return nullptr;
+      break;
     case after::wait:
       if (frame.wait == sync::never) return nullptr;
       if (frame.wait > 0) {
@@ -343,10 +346,17 @@ node* step(slot& self, handler_frame& frame, std::string_view& what) {
 
 bool ends(const handler_frame& frame) noexcept { return frame.then_do >= after::stop; }
 
+/// `then` is set only together with then_do.
+void drop_follow_up(handler_frame& frame) noexcept {
+  if (frame.then_do != after::nothing && frame.then != nullptr) dispose(std::exchange(frame.then, nullptr), exit_reason::normal);
+  frame.then = nullptr;
+}
+
 /// A handler that swallowed the unwinding of its own exit(reason) ends all the same.
 void note_swallowed_exit(slot& self, handler_frame& frame) noexcept {
   if (!has(self, detail::leaving)) return;
   clear(self, detail::leaving);
+  drop_follow_up(frame);
   frame.then_do = after::failed;
   frame.reason = detail::ext_of(self).pending;
 }
@@ -378,7 +388,7 @@ exit_reason run_terminate(slot& self, const exit_reason& why) noexcept {
 /// An exit signal came while the handler waited: nothing of the user runs any more (GS-128, GS-134).
 void end_by_signal(slot& self, handler_frame& frame) noexcept {
   const exit_reason why = detail::ext_of(self).pending;
-  if (frame.then != nullptr) dispose(std::exchange(frame.then, nullptr), exit_reason::normal);
+  drop_follow_up(frame);
   fail_caller(frame, why);
   if (server_data* d = data_of(self)) d->dying_of = why;
   end_process(self, why);
@@ -537,8 +547,8 @@ constinit const behaviour gen_server_behaviour{
 
 void callback_failed(handler_frame& frame) noexcept {
   slot& self = *frame.self;
+  internal::drop_follow_up(frame);
   frame.then_do = after::failed;
-  if (frame.then != nullptr) internal::dispose(std::exchange(frame.then, nullptr), exit_reason::normal);
   try {
     throw;
   } catch (const unwind&) {

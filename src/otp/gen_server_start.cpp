@@ -271,4 +271,60 @@ bool try_start_core(start_record& record, void* why) {
   }
 }
 
+// --- enter_loop ------------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// The server that a process is about to become, while its function's stack is unwound.
+struct becoming final : behaviour_data {
+  const class_descriptor* cls = nullptr;
+  void* state = nullptr;
+  handler_frame first;
+
+  becoming(const class_descriptor& c, void (*construct)(void*, void*), void* from) : cls(&c) {
+    state = ::operator new(c.state_size, std::align_val_t{c.state_align});
+    construct(state, from);
+  }
+  ~becoming() override {
+    if (first.then != nullptr) dispose(first.then, exit_reason::normal);
+    if (state == nullptr) return;
+    cls->destroy(state);
+    ::operator delete(state, std::align_val_t{cls->state_align});
+  }
+
+  bool take_over(slot& s) noexcept override {
+    void* old = state_of(s);
+    s.cls->destroy(old);
+    if (has(s, boxed)) ::operator delete(old, std::align_val_t{s.cls->state_align});
+    *reinterpret_cast<void**>(reinterpret_cast<char*>(&s) + sizeof(slot)) = std::exchange(state, nullptr);
+    set(s, boxed);
+    clear(s, began);
+    s.cls = cls;
+    if (table_of(s).options.trap_exit) set(s, trapping);
+    handler_frame frame = std::move(first);
+    first.then = nullptr;
+    s.ext->data = nullptr;
+    delete this;
+    frame.self = &s;
+    frame.state = state_of(s);
+    settle(s, frame, "enter_loop");
+    return true;
+  }
+};
+
+}  // namespace
+
+void enter_loop_core(const class_descriptor& cls, void (*construct)(void*, void*), void* state, const name_view& name,
+                     handler_frame& first) {
+  slot* s = current_slot();
+  if (s == nullptr || s->cls->body == nullptr)
+    throw exit_error(exit_reason::noproc, "enter_loop: not in a process that is a function");
+  if (name && resolve(name) != pid_of(*s)) exit(exit_reason("process_not_registered"));
+  auto* next = new becoming(cls, construct, state);
+  next->first = std::move(first);
+  first.then = nullptr;
+  ext_of(*s).data = next;
+  throw_unwind();
+}
+
 }  // namespace coppice::detail

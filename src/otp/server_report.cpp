@@ -118,9 +118,9 @@ void report_server(slot& self, const detail::handler_frame& frame, std::string_v
 }
 
 void report_unexpected(slot& self, const node& n, std::string_view what) noexcept {
-  if (!would_log(log_level::warning)) return;
+  if (!would_log(log_level::error)) return;
   try {
-    report r{.level = log_level::warning, .kind = "server", .headline = title_of(self) + "  has no " + std::string(what) + " for a message and dropped it",
+    report r{.level = log_level::error, .kind = "server", .headline = title_of(self) + "  has no " + std::string(what) + " for a message and dropped it",
              .fields = {}, .time = wall_clock()};
     r.fields.push_back({"message", printed(*n.type, detail::payload_of(const_cast<node&>(n)))});
     write_report(r);

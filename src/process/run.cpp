@@ -9,6 +9,7 @@
 #include "process/mailbox.hpp"
 #include "process/signal.hpp"
 #include "process/system.hpp"
+#include "process/trace.hpp"
 #include "runtime/planted.hpp"
 
 #include <cstdio>
@@ -31,6 +32,7 @@ void run_body(slot& s) {
   }
   // A body that swallowed its unwinding ends with the reason all the same.
   if (has(s, detail::doomed) || has(s, detail::leaving)) why = detail::ext_of(s).pending;
+  if (!has(s, detail::doomed) && s.ext.get() != nullptr && s.ext->data != nullptr && s.ext->data->take_over(s)) return;
   end_process(s, why);
 }
 
@@ -54,6 +56,7 @@ void turn(slot& s, int budget) noexcept {
     }
     node* n = pop(s);
     if (n == nullptr) return;
+    if (tracing()) [[unlikely]] trace_received(s, n->type);
     s.cls->handles->handle(s, n);
     if (s.serial.load(sync::relaxed) != serial) return;   // it ended; the slot is not ours any more
   }

@@ -101,6 +101,9 @@ struct open_reply { reply_slot* slot; std::uint64_t serial; };
 /// A behaviour's own extension (a server's timers, sys state, …), made and destroyed by the behaviour.
 struct behaviour_data {
   virtual ~behaviour_data() = default;
+  /// The body of a process is over, its stack unwound, and a behaviour was asked to go on in its place (enter_loop).
+  /// Returns: whether it did; then the process has not ended, or the behaviour has ended it.
+  virtual bool take_over(slot&) noexcept { return false; }
 };
 
 /// A name that this process holds in the local table; `global`: under the prefix of global names.

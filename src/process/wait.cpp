@@ -240,7 +240,10 @@ void mark_handler_failed() noexcept {
   const thread_block& block = here();
   const bool in_handler = block.on != nullptr && block.process != nullptr && block.on->process == block.process &&
                           block.process->cls.get() != nullptr && block.process->cls->handles != nullptr && block.on->user != nullptr;
-  if (in_handler && !has(*block.process, detail::ending)) static_cast<detail::handler_frame*>(block.on->user)->then_do = detail::after::failed;
+  if (!in_handler || has(*block.process, detail::ending)) return;
+  auto& frame = *static_cast<detail::handler_frame*>(block.on->user);
+  if (frame.then_do == detail::after::nothing) frame.then = nullptr;
+  frame.then_do = detail::after::failed;
 }
 
 }  // namespace

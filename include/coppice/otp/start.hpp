@@ -136,18 +136,23 @@ inline void stop(const detail::target& server, exit_reason why, const stop_optio
 [[nodiscard]] result<void, call_error> try_stop(const detail::target& server, exit_reason why = exit_reason::normal,
                                                 duration timeout = infinity);
 
-/// Turns the running process, which this library spawned, into a server with the state `S{arguments…}`, without init. Never
-/// returns. Throws exit_error where the process does not hold the name that it claims.   Spec: GS-175.
+/// Turns the running process, a function that this library spawned, into a server with the state `state`, without init: to
+/// acknowledge a start before a slow beginning, for instance. The function's stack is unwound, its destructors run, then
+/// the server goes on without a stack. Never returns.
+/// Fails:    ends the process with `process_not_registered` if it does not hold the `name` that it claims; throws exit_error
+///           in a plain thread and in a process that is a server already.   Spec: GS-175.
 template <class S>
 [[noreturn]] void enter_loop(S state, const name_view& name = {}) {
+  static_assert(detail::check_server<S, S>());
   detail::handler_frame first;
-  detail::enter_loop_core(detail::class_constant<S>, &state, name, first);
+  detail::enter_loop_core(detail::class_constant<S>, &detail::move_message<S>, &state, name, first);
 }
 template <class S, action A>
 [[noreturn]] void enter_loop(S state, A&& then, const name_view& name = {}) {
+  static_assert(detail::check_server<S, S>());
   detail::handler_frame first;
   detail::follow<S>(first, detail::as_action(std::forward<A>(then)));
-  detail::enter_loop_core(detail::class_constant<S>, &state, name, first);
+  detail::enter_loop_core(detail::class_constant<S>, &detail::move_message<S>, &state, name, first);
 }
 
 }  // namespace coppice

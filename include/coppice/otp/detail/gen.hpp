@@ -154,8 +154,9 @@ void start_core(start_record& record);
 /// The same without exceptions. Returns: false, with the error constructed at `why`.
 bool try_start_core(start_record& record, void* why);
 
-/// Makes the running process a server; GS-175. Never returns: throws unwind when the server has ended.
-[[noreturn]] void enter_loop_core(const class_descriptor& cls, void* state, const name_view& name, handler_frame& first);
+/// Makes the running process a server; GS-175. `construct` moves the state to where it stays. Throws unwind.
+[[noreturn]] void enter_loop_core(const class_descriptor& cls, void (*construct)(void* place, void* state), void* state,
+                                  const name_view& name, handler_frame& first);
 
 // --- asking without waiting ------------------------------------------------------------------------------------------
 

@@ -39,14 +39,15 @@ struct follow_up<S, message_timeout<M>> {
 template <class S>
 void follow(handler_frame&, no_action) noexcept {}
 template <class S>
-void follow(handler_frame& frame, wait_action a) noexcept { frame.then_do = after::wait, frame.wait = a.wait; }
+void follow(handler_frame& frame, wait_action a) noexcept { frame.then_do = after::wait, frame.wait = a.wait, frame.then = nullptr; }
 template <class S>
-void follow(handler_frame& frame, hibernate_action) noexcept { frame.then_do = after::hibernate; }
+void follow(handler_frame& frame, hibernate_action) noexcept { frame.then_do = after::hibernate, frame.wait = 0, frame.then = nullptr; }
 template <class S, class X>
 void follow(handler_frame& frame, continue_action<X>&& a) {
   const open_node n = new_follow_up(descriptor_of<X>(), follow_up<S, continue_action<X>>::run);
   ::new (n.place) X(std::move(a.value));
   frame.then = n.made;
+  frame.wait = 0;
   frame.then_do = after::go_on;
 }
 template <class S, class M>
@@ -74,6 +75,7 @@ void follow_part(handler_frame& frame, then_part& part) noexcept {
 
 inline void stop_with(handler_frame& frame, exit_reason&& why) noexcept {
   frame.then_do = after::stop;
+  frame.then = nullptr;
   frame.reason = std::move(why);
 }
 
