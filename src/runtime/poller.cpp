@@ -133,9 +133,12 @@ poll_descriptor* poller::open(int fd, const poll_owner& owner) {
   pd->owner.store(owner.who, sync::relaxed);
   pd->owner_serial.store(owner.serial, sync::relaxed);
   pd->noticed.store(owner.who == nullptr, sync::release);      // pairs with make_readable: it sees this owner
+  // Counted before the kernel knows of it: whoever fetches its events reads the count, and so sees the descriptor as it is here.
+  const bool first = open_.fetch_add(1, sync::seq_cst) == 0;
   epoll_event interest{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.ptr = pd}};
   if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &interest) != 0) {
     const int why = errno;
+    open_.fetch_sub(1, sync::release);
     pd->fd = -1;
     pd->noticed.store(1, sync::relaxed);
     give(*pd);
@@ -143,7 +146,7 @@ poll_descriptor* poller::open(int fd, const poll_owner& owner) {
     return nullptr;
   }
   // The first one: all workers may be asleep on their futexes, where no socket wakes them (invariant 4).
-  if (open_.fetch_add(1, sync::seq_cst) == 0) sched_.wake_one();
+  if (first) sched_.wake_one();
   return pd;
 }
 
@@ -154,7 +157,7 @@ void poller::close(poll_descriptor& pd) noexcept {
   pd.noticed.store(1, sync::seq_cst);
   pd.owner.store(nullptr, sync::relaxed);
   ::close(fd);                                                 // ends the registration, too
-  open_.fetch_sub(1, sync::relaxed);
+  open_.fetch_sub(1, sync::release);                           // keeps the chain of those who opened: see wait
   {
     sync::lock_guard held(pd.timer_lock);
     if (pd.armed_for != sync::never && !timer_wheel::cancel(pd)) {
@@ -238,6 +241,7 @@ void poller::handle(const events& got) noexcept {
 void poller::wait(events& got, std::int64_t until) noexcept {
   const int n = wait_for_events(epoll_, got.of, until);
   got.count = n > 0 ? n : 0;                                   // EINTR: nothing happened
+  if (n > 0) open_.load(sync::acquire);                        // pairs with open: the kernel's word for it is not the language's
 }
 
 bool poller::sleep(worker& w, std::int64_t until) noexcept {
