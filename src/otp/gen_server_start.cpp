@@ -14,6 +14,7 @@
 
 #include "otp/gen_core.hpp"
 #include "otp/server_data.hpp"
+#include "process/names.hpp"
 #include "process/signal.hpp"
 #include "process/spawn.hpp"
 #include "process/system.hpp"
@@ -161,7 +162,7 @@ void prepare(slot& s, start_record& r, slot* me) {
   record_origin(s, me, r.kind != start_kind::alone);
   make_unborn_options(s, r);
   if (r.options->name) {
-    const pid holder = detail::claim_name(r.options->name, r.who);
+    const pid holder = claim_name_as_owner(r.options->name, s);
     if (holder != r.who) fail_taken(r.options->name, holder);   // GS-11: somebody was quicker
   }
   if (r.kind == start_kind::linked) link_new(s, *me);

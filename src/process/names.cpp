@@ -38,17 +38,18 @@ pid hold(internal::system& sys, detail::slot& s, std::string text, bool global) 
 }
 
 struct claim_query {
-  internal::system* sys;
+  internal::system* of_caller;                   // for a plain thread, which is of no runtime
   std::string text;
   bool global;
   pid result;
 };
 
-pid hold_elsewhere(internal::system& sys, pid who, std::string_view text, bool global) {
-  claim_query q{&sys, std::string(text), global, {}};
+pid hold_elsewhere(pid who, std::string_view text, bool global) {
+  claim_query q{&internal::current_system(), std::string(text), global, {}};
   internal::ask(who, [](detail::slot* s, void* raw) {
     auto& c = *static_cast<claim_query*>(raw);
-    if (s != nullptr) c.result = hold(*c.sys, *s, c.text, c.global);
+    if (s == nullptr) return;
+    c.result = hold(detail::has(*s, detail::thread_proxy) ? *c.of_caller : internal::system_of(*s), *s, c.text, c.global);
   }, &q);
   return q.result;
 }
@@ -77,9 +78,11 @@ pid resolve(const name_view& name) noexcept {
   return {};
 }
 
-pid claim_name(const name_view& name, pid who) {
+namespace {
+
+/// `owner`: the slot of `who`, if the caller owns it.
+pid claim(const name_view& name, pid who, slot* owner) {
   if (!who.is_local() || !who) return {};
-  slot& s = *who.where();
   switch (name.form()) {
     case name_view::kind::none: return who;
     case name_view::kind::via:
@@ -93,9 +96,15 @@ pid claim_name(const name_view& name, pid who) {
     case name_view::kind::local: break;
   }
   const bool is_global = name.form() == name_view::kind::global;
-  internal::system& sys = internal::home_of(s);
-  if (&s == current_slot() || internal::is_mine(s)) return hold(sys, s, std::string(name.text()), is_global);
-  return hold_elsewhere(sys, who, name.text(), is_global);
+  if (owner != nullptr) return hold(internal::home_of(*owner), *owner, std::string(name.text()), is_global);
+  return hold_elsewhere(who, name.text(), is_global);
+}
+
+}  // namespace
+
+pid claim_name(const name_view& name, pid who) {
+  slot* me = current_slot();
+  return claim(name, who, me != nullptr && pid_of(*me) == who ? me : nullptr);
 }
 
 void free_name(const name_view& name) noexcept {
@@ -116,6 +125,8 @@ void free_name(const name_view& name) noexcept {
 }  // namespace detail
 
 namespace internal {
+
+pid claim_name_as_owner(const name_view& name, slot& s) { return detail::claim(name, detail::pid_of(s), &s); }
 
 pid give_name(system& sys, slot& s, std::string_view name) { return hold(sys, s, std::string(name), false); }
 

@@ -160,7 +160,8 @@ process_timer& make_timer(pid to, std::string_view name, node* n, std::uint64_t 
   t->to = to;
   t->name = name;
   t->message = n;
-  t->home = to && to.is_local() && to.where()->home != 0 ? to.where()->home : current_system().number;
+  const unsigned home = to && to.is_local() ? to.where()->home.load(sync::relaxed) : 0;
+  t->home = home != 0 ? home : current_system().number;
   return *t;
 }
 

@@ -20,8 +20,6 @@ bool answered(void* raw) {
 
 }  // namespace
 
-bool is_mine(const slot& s) noexcept { return !detail::has(s, detail::started); }
-
 void ask(pid who, void (*answer)(slot* target, void* context), void* context) {
   if (!who || !who.is_local() || who.where()->serial.load(sync::seq_cst) != who.serial()) {
     answer(nullptr, context);
@@ -77,7 +75,7 @@ slot& proxy_of(thread_block& block) {
   retire_proxy = &retire;
   slot& s = *static_cast<slot*>(block.slots.take(0));
   while (!claim(s)) sync::relax();
-  s.home = 0;                                  // of no runtime: it may use several
+  s.home.store(0, sync::relaxed);                                  // of no runtime: it may use several
   s.cls = &thread_class;
   s.flags.store(std::uint32_t{detail::thread_proxy} | std::uint32_t{detail::trapping} | std::uint32_t{detail::started}, sync::relaxed);
   s.serial.store(block.serial(), sync::release);

@@ -12,7 +12,4 @@ namespace coppice::internal {
 /// `answer` must not throw and not wait.
 void ask(pid who, void (*answer)(slot* target, void* context), void* context);
 
-/// Whether the calling context owns `s` because it is just making it.
-bool is_mine(const slot& s) noexcept;
-
 }  // namespace coppice::internal

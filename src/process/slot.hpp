@@ -205,7 +205,7 @@ struct slot : internal::runnable {             // {next}: run-queue link
   sync::atomic<slot*> calling;                 // whom it waits for in a call: the cycle check reads it (GS-X3)
   sync::atomic<const message_descriptor*> doing;  // what it is handling (GS-X4)
   sync::atomic<std::int64_t> since;            // when that began, by the worker's last look at the clock
-  std::uint16_t home = 0;                      // its runtime, by number
+  sync::atomic<std::uint16_t> home;            // its runtime, by number; who has a stale pid may look, too
   std::uint16_t room = 0;                      // bytes of state that fit behind the control block
   std::uint16_t size_class = 0;
   std::uint8_t pinned_to = 0;                  // the worker that alone may run it, counted from 1; 0: any

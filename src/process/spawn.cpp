@@ -85,7 +85,7 @@ slot& new_process(const detail::class_descriptor& cls, system& in) {
   slot& s = *static_cast<slot*>(block.slots.take(size_class));
   // Somebody with a stale pid may own it for a moment, to find out that it is stale.
   while (!claim(s)) sync::relax();
-  s.home = in.number;
+  s.home.store(in.number, sync::relaxed);
   s.cls = &cls;
   s.flags.store(((cls.flags & static_cast<std::uint32_t>(detail::class_flag::leaf)) != 0 ? std::uint32_t{detail::leaf} : 0u) |
                     ((cls.flags & static_cast<std::uint32_t>(detail::class_flag::trap_exit)) != 0 ? std::uint32_t{detail::trapping} : 0u) |

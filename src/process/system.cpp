@@ -96,7 +96,7 @@ void for_each_process(system& sys, void (*visit)(void* context, slot& s, std::ui
   program_pools().slots.for_each_block([&](void* block, std::size_t) {
     slot& s = *static_cast<slot*>(block);
     const std::uint64_t serial = s.serial.load(sync::acquire);
-    if (serial != 0 && s.home == sys.number) visit(context, s, serial);
+    if (serial != 0 && s.home.load(sync::relaxed) == sys.number) visit(context, s, serial);
   });
 }
 

@@ -38,11 +38,11 @@ struct system {
 inline constexpr unsigned most_systems = 1024;
 extern system* systems[most_systems];
 
-inline system& system_of(const slot& s) noexcept { return *systems[s.home]; }
+inline system& system_of(const slot& s) noexcept { return *systems[s.home.load(sync::relaxed)]; }
 /// The system that spawn and its kin use here: the running process's, the thread's, or the default one.
 system& current_system();
 /// The system of a process; of a plain thread's hidden process: the one that thread uses.
-inline system& home_of(const slot& s) { return s.home != 0 ? system_of(s) : current_system(); }
+inline system& home_of(const slot& s) { return s.home.load(sync::relaxed) != 0 ? system_of(s) : current_system(); }
 /// Calls `visit(slot&)` for each slot whose home is `sys` and that looks alive. The slots are not owned meanwhile.
 void for_each_process(system& sys, void (*visit)(void* context, slot& s, std::uint64_t serial), void* context);
 
