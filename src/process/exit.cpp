@@ -11,6 +11,7 @@
 #include "process/signal.hpp"
 #include "process/spawn.hpp"
 #include "process/system.hpp"
+#include "process/trace.hpp"
 #include "runtime/planted.hpp"
 
 #include <algorithm>
@@ -78,6 +79,7 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
   const pid self = detail::pid_of(s);
   const bool counted = !has(s, detail::thread_proxy);
   detail::set(s, detail::ending);
+  if (tracing() && counted) [[unlikely]] trace_exited(s, why);
   if (s.cls->handles != nullptr) s.cls->handles->ended(s, why);
   extension* e = s.ext;
 

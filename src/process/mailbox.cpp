@@ -8,6 +8,7 @@
 #include "process/remote.hpp"
 #include "process/signal.hpp"
 #include "process/system.hpp"
+#include "process/trace.hpp"
 #include "runtime/planted.hpp"
 
 namespace coppice::detail {
@@ -225,6 +226,7 @@ bool deliver(pid to, node* n) noexcept {
 }
 
 detail::sent deliver_bounded(pid to, node* n) noexcept {
+  if (tracing()) [[unlikely]] trace_sent(to, n->type);
   if (to && to.is_local()) {
     slot& s = *to.where();
     const std::uint32_t bound = s.bound.load(sync::relaxed);

@@ -4,6 +4,7 @@
 // more arrives, so that a wait with a long queue looks at each message once.
 #include "process/mailbox.hpp"
 #include "process/signal.hpp"
+#include "process/trace.hpp"
 
 namespace coppice::detail {
 
@@ -63,6 +64,7 @@ bool receive_core(std::span<const receive_clause> clauses, duration wait) {
     if (!internal::wait_until(s, number, internal::wait_state::any, timeout, &look, &c)) return false;
   }
   internal::unlink_from_fifo(s, c.before, c.found);
+  if (internal::tracing()) [[unlikely]] internal::trace_received(s, c.found->type);
   const taken message{c.found};
   c.clause->take(c.clause->context, *c.found->type, payload_of(*c.found));
   return true;

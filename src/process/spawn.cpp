@@ -4,6 +4,7 @@
 #include <coppice/base/assert.hpp>
 
 #include "process/names.hpp"
+#include "process/trace.hpp"
 #include "runtime/pools.hpp"
 
 namespace coppice::detail {
@@ -101,6 +102,7 @@ slot& new_process(const detail::class_descriptor& cls, system& in) {
                     ? static_cast<std::uint8_t>(1 + block.dice() % in.sched.base_workers()) : std::uint8_t{0};
   s.serial.store(block.serial(), sync::release);
   in.count(1);
+  if (tracing()) [[unlikely]] trace_spawned(s, block.process);
   return s;
 }
 
