@@ -63,7 +63,8 @@ pushed push(slot& s, node* n) noexcept {
   for (;;) {
     n->next = word > 1 ? reinterpret_cast<node*>(word) : nullptr;
     // seq_cst: the push comes before the look at the wait word (after_push), and pairs with commit_wait's second look.
-    if (s.word.cas_weak(word, reinterpret_cast<std::uintptr_t>(n), sync::seq_cst))
+    if (planted::is(planted::push_relaxed) ? s.word.cas_weak(word, reinterpret_cast<std::uintptr_t>(n), sync::relaxed)
+                                           : s.word.cas_weak(word, reinterpret_cast<std::uintptr_t>(n), sync::seq_cst))
       return word == 0 ? pushed::claimed : pushed::owned;
   }
 }
@@ -115,7 +116,9 @@ node* pop(slot& s) noexcept {
 
 void drain(slot& s) {
   while (has_mail(s)) {
-    auto* chain = reinterpret_cast<node*>(s.word.exchange(1, sync::acquire));  // pairs with push: the payloads are seen
+    // acquire: pairs with push, the payloads are seen
+    auto* chain = reinterpret_cast<node*>(planted::is(planted::drain_relaxed) ? s.word.exchange(1, sync::relaxed)
+                                                                              : s.word.exchange(1, sync::acquire));
     node* oldest = nullptr;
     if (planted::is(planted::chain_not_reversed)) {
       oldest = chain;
@@ -198,11 +201,11 @@ void act_for(slot& s) noexcept {
 bool deliver_to_slot(slot& s, std::uint64_t serial, node* n) noexcept {
   n->serial = serial;
   const bool signal = is_signal(n->kind);
-  if (push(s, n) == pushed::owned) {
+  if (push(s, n) == pushed::owned && !planted::is(planted::every_push_schedules)) {
     after_push(s, signal);
     return true;
   }
-  if (s.serial.load(sync::relaxed) != serial) {     // a free slot, or the next tenant's: ours for this moment
+  if (s.serial.load(sync::acquire) != serial) {     // a free slot, or the next tenant's: ours for this moment
     drain(s);
     has(s, detail::doomed) ? schedule(s) : leave(s);
     return false;
@@ -218,7 +221,8 @@ bool deliver_to_slot(slot& s, std::uint64_t serial, node* n) noexcept {
 
 bool deliver(pid to, node* n) noexcept {
   if (!to.is_local()) return deliver_remote(to, n);
-  if (!to || to.where()->serial.load(sync::relaxed) != to.serial()) {
+  // acquire, pairs with end_process: who is told noproc sees what the process did at its end.
+  if (!to || to.where()->serial.load(sync::acquire) != to.serial()) {
     dispose(n, exit_reason::noproc);
     return false;
   }

@@ -68,11 +68,15 @@ void retire(thread_block& block) noexcept {
   end_process(s, exit_reason::normal);
 }
 
+[[maybe_unused]] const bool told = [] {
+  retire_proxy = &retire;
+  return true;
+}();
+
 }  // namespace
 
 slot& proxy_of(thread_block& block) {
   if (block.proxy != nullptr) return *block.proxy;
-  retire_proxy = &retire;
   slot& s = *static_cast<slot*>(block.slots.take(0));
   while (!claim(s)) sync::relax();
   s.home.store(0, sync::relaxed);                                  // of no runtime: it may use several

@@ -71,7 +71,7 @@ system::~system() {
 
 std::int64_t system::alive() const noexcept {
   std::int64_t sum = 0;
-  for (const shard& s : shards) sum += s.alive.load(sync::relaxed);
+  for (const shard& s : shards) sum += s.alive.load(sync::acquire);
   return sum;
 }
 
@@ -81,7 +81,7 @@ void system::count(std::int64_t change) noexcept {
     auto& mine = shards[block.at->index].alive;          // one writer: no locked instruction
     mine.store(mine.load(sync::relaxed) + change, sync::relaxed);
   } else {
-    shards[64].alive.fetch_add(change, sync::relaxed);
+    shards[64].alive.fetch_add(change, sync::release);   // pairs with alive(): who stops us sees what led to it
   }
 }
 
@@ -105,6 +105,11 @@ void renew_program_state() {
   for (system*& s : systems) s = nullptr;
   renew_timer_table();
   renew_program_pools();
+}
+
+void drop_program_state() {
+  shrink_timer_table();
+  drop_program_pools();
 }
 
 }  // namespace coppice::internal

@@ -65,6 +65,7 @@ bool scheduler::stop(std::int64_t deadline) {
     else
       w.thread.leave(), all_left = false;
   }
+  if (all_left) await_visitors();
   return all_left;
 }
 
@@ -162,7 +163,7 @@ void scheduler::push(runnable* r) noexcept {
     return;                                    // one thing for itself: wakes nobody
   }
   runnable* before = w.lifo.exchange(r, sync::acq_rel);
-  if (before == nullptr) return;                         // one thing for itself: wakes nobody
+  if (before == nullptr || planted::is(planted::lifo_overwritten)) return;                         // one thing for itself: wakes nobody
   push_behind(w, before);
 }
 
@@ -187,10 +188,38 @@ void scheduler::push_back(runnable* r) noexcept {
     push_last(r);
 }
 
+/// A thread that is no worker of ours hands us something. As soon as it has, what it handed over may run to its end and,
+/// with it, this runtime: stop() waits until such threads have left.
+class scheduler::visit {
+ public:
+  explicit visit(scheduler& s) noexcept : of_(s.is_worker(here()) ? nullptr : &s) {
+    if (of_ != nullptr) of_->visitors_.fetch_add(1, sync::relaxed);
+  }
+  ~visit() {
+    if (of_ != nullptr) of_->visitors_.fetch_sub(1, sync::release);   // pairs with await_visitors
+  }
+  visit(const visit&) = delete;
+  visit& operator=(const visit&) = delete;
+
+ private:
+  scheduler* of_;
+};
+
+void scheduler::await_visitors() const noexcept {
+  for (int looks = 0; visitors_.load(sync::acquire) != 0; ++looks) {
+    sync::relax();
+    if (looks < 1'000) continue;
+    sync::futex_word nobody;
+    sync::futex_wait(nobody, 0, sync::now() + 50'000);
+  }
+}
+
 void scheduler::push_last(runnable* r) noexcept {
+  const visit guard(*this);
   r->next = nullptr;
+  if (planted::is(planted::look_before_push)) wake_if_needed();
   give_global(r, r, 1);
-  wake_if_needed();
+  if (!planted::is(planted::look_before_push)) wake_if_needed();
 }
 
 void scheduler::give_global(runnable* first, runnable* last, std::size_t count) noexcept {
@@ -204,6 +233,7 @@ void scheduler::give_global(runnable* first, runnable* last, std::size_t count) 
 }
 
 void scheduler::push_pinned(runnable* r, unsigned index) noexcept {
+  const visit guard(*this);
   worker& w = *workers_[index];
   r->next = nullptr;
   {
@@ -317,7 +347,7 @@ void scheduler::awake(worker& w) noexcept {
 void scheduler::sleep(worker& w) noexcept {
   const std::int64_t deadline = w.wheel.next_deadline();
   w.asleep_until.store(deadline, sync::seq_cst);   // pairs with start_timer_at: one of the two sees the other
-  const std::int64_t earliest = w.wheel.next_deadline();
+  const std::int64_t earliest = planted::is(planted::sleep_without_second_look) ? deadline : w.wheel.next_deadline();
   const std::int64_t until = earliest < deadline ? earliest : deadline;
   if (until == 0) return;                         // fresh timers: they must be armed first
   if (const idle_source* idle = idle_.load(sync::acquire))
@@ -376,7 +406,7 @@ void scheduler::pay_wake(worker& w) noexcept {
 
 /// Called after work was added.
 void scheduler::wake_if_needed() noexcept {
-  sync::fence(sync::seq_cst);                // the push is before this look; pairs with park's announce and look
+  if (!planted::is(planted::wake_without_fence)) sync::fence(sync::seq_cst);  // the push is before this look; pairs with park's announce and look
   if (parked_.load(sync::seq_cst) == 0 || searching_.load(sync::seq_cst) != 0) return;
   wake_one();
 }

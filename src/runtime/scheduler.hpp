@@ -135,6 +135,8 @@ class scheduler {
   static void enter_worker(void* raw);
   static void enter_monitor(void* raw);
 
+  class visit;
+  void await_visitors() const noexcept;
   void loop(worker& w);
   runnable* next(worker& w) noexcept;
   void push_behind(worker& w, runnable* r) noexcept;
@@ -168,6 +170,7 @@ class scheduler {
   sync::atomic<std::uint32_t> searching_{0, "searching"};
   sync::atomic<std::uint32_t> stopping_{0, "stopping"};
   sync::atomic<std::uint64_t> steals_;
+  sync::atomic<std::uint32_t> visitors_;   // threads that are no workers of ours and hand us something just now
 
   sync::spinlock global_lock_;
   runnable* global_first_ = nullptr;
