@@ -248,6 +248,8 @@ detail::sent deliver_bounded(pid to, node* n) noexcept {
         return detail::sent::no_process;
       }
       n->counted = true;
+      // Not `deliver`: if the process ends just now, it is the mailbox that must find the node stale and count it off.
+      return deliver_to_slot(s, to.serial(), n) ? detail::sent::yes : detail::sent::no_process;
     }
   }
   return deliver(to, n) ? detail::sent::yes : detail::sent::no_process;

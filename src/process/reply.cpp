@@ -48,6 +48,10 @@ void fail_reply(reply_slot* reply, std::uint64_t serial, const exit_reason& why)
   if (reply == nullptr) return;
   std::uint64_t expected = word_of(serial, reply_slot::open);
   if (!reply->state.cas(expected, word_of(serial, reply_slot::writing), sync::acq_rel)) return;
+  fail_claimed_reply(reply, serial, why);
+}
+
+void fail_claimed_reply(reply_slot* reply, std::uint64_t serial, const exit_reason& why) noexcept {
   reply->failure = why;
   reply->failed = true;
   complete(*reply, serial);

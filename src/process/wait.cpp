@@ -55,6 +55,8 @@ class limit {
     if (deadline_ != sync::never) return sync::now() >= deadline_;
     return timer_ != nullptr && timer_->fired.load(sync::seq_cst) != 0;
   }
+  /// Its timer may fire at any moment.
+  bool runs() const noexcept { return timer_ != nullptr; }
   /// When a plain thread has to come back; its futex keeps the time.
   std::int64_t deadline() const noexcept { return deadline_; }
   void arm() {
@@ -75,10 +77,11 @@ class limit {
   wait_timer* timer_ = nullptr;
 };
 
-/// For `any`, what is waited for lies in the inbox, which the commit looks at once more. Anything else (a reply slot) is made
-/// ready by a store that only this seq_cst store, before the ask, is ordered with: pairs with complete() in reply.cpp.
-void arm(slot& s, std::uint64_t number, wait_state how) noexcept {
-  if (how == wait_state::any)
+/// For `any`, what is waited for lies in the inbox, which the commit looks at once more. Anything else (a reply slot, a
+/// deadline whose timer runs already) is made ready by a store that only this seq_cst store, before the ask, is ordered with:
+/// pairs with complete() in reply.cpp and with wait_timer::expire.
+void arm(slot& s, std::uint64_t number, wait_state how, bool timer_runs = false) noexcept {
+  if (how == wait_state::any && !timer_runs)
     s.wait.store(wait_word(number, wait_state::armed), sync::release);
   else
     s.wait.store(wait_word(number, wait_state::armed), sync::seq_cst);
@@ -194,7 +197,7 @@ bool wait_until(slot& s, std::uint64_t number, wait_state how, std::int64_t time
     }
     // Suspended from outside: nothing but signals is of interest until it is resumed, not even the deadline (PR-90).
     const bool held = has(s, detail::frozen);
-    arm(s, number, held ? wait_state::signals : how);
+    arm(s, number, held ? wait_state::signals : how, until.runs());
     if (!held && ready(context)) {
       disarm(s, number);
       return true;

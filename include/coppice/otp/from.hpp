@@ -53,7 +53,16 @@ void answer(const reply_ticket& to, R&& value) {
   using T = std::decay_t<R>;
   if (to.slot != nullptr) {
     if (void* place = claim_reply(to.slot, to.serial)) {
-      ::new (place) T(std::forward<R>(value));
+      if constexpr (std::is_nothrow_constructible_v<T, R&&>) {
+        ::new (place) T(std::forward<R>(value));
+      } else {
+        try {
+          ::new (place) T(std::forward<R>(value));
+        } catch (...) {
+          fail_claimed_reply(to.slot, to.serial, exit_reason::from_current_exception());
+          throw;
+        }
+      }
       publish_reply(to.slot, to.serial);
     }
   } else if (open_answer a = begin_answer(to, descriptor_of<response_payload<T>>()); a.place != nullptr) {

@@ -192,6 +192,8 @@ void* claim_reply(reply_slot* reply, std::uint64_t serial) noexcept;
 void publish_reply(reply_slot* reply, std::uint64_t serial) noexcept;
 /// Answers with a failure instead of a value. Does nothing when the reply was claimed already.
 void fail_reply(reply_slot* reply, std::uint64_t serial, const exit_reason& why) noexcept;
+/// Instead of publish_reply, after claim_reply: the value could not be made.
+void fail_claimed_reply(reply_slot* reply, std::uint64_t serial, const exit_reason& why) noexcept;
 
 // --- where we are ----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Faults that once were there: user code that throws where a caller waits for it, and timers that are cancelled while they
+// fire.
+#include <doctest/doctest.h>
+
+#include <coppice/otp/gen_server.hpp>
+#include <coppice/process/process.hpp>
+#include <coppice/process/receive.hpp>
+#include <coppice/process/timer.hpp>
+
+#include <atomic>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "spec/otp/own_world.hpp"
+
+using namespace coppice;
+using namespace coppice::testing;
+
+namespace {
+
+/// A reply whose copies may fail, and that has no move.
+struct fragile {
+  static inline std::atomic<int> copies_left{1000};
+  int value = 0;
+  explicit fragile(int v) : value(v) {}
+  fragile(const fragile& other) : value(other.value) {
+    if (copies_left.fetch_sub(1) <= 0) throw std::runtime_error("no copy");
+  }
+  fragile& operator=(const fragile&) = default;
+};
+
+struct want { using reply = fragile; };
+struct lender {
+  void handle_call(want, from<fragile> caller) {
+    const fragile mine(7);
+    fragile::copies_left = 1;                   // enough to get into the library, not into the caller's place
+    std::move(caller).reply(mine);
+  }
+};
+
+struct ring {};
+
+}  // namespace
+
+TEST_CASE("GS-46 a reply whose copy throws fails its call at once, and not the caller for ever") {
+  own_world w;
+  const auto s = start<lender>();
+  const auto got = try_call(s, want{}, 50ms);
+  REQUIRE(!got);
+  CHECK(got.error().is(call_error::ended));
+  CHECK(to_text(got.error().reason()).find("no copy") != std::string::npos);
+  fragile::copies_left = 1000;
+}
+
+TEST_CASE("PR-81 a timer that is cancelled while it fires is ended once") {
+  own_world w({.workers = 2});
+  const pid me = self();
+  int cancelled = 0;
+  int fired = 0;
+  constexpr int at_once = 32;
+  for (int round = rounds(300, 20'000); round > 0; --round) {
+    std::vector<reference> refs;
+    for (int i = 0; i < at_once; ++i) refs.push_back(send_after(duration(i * 1500), me, ring{}));
+    std::thread other([&] { for (int i = 0; i < at_once; i += 2) cancel_timer(refs[static_cast<std::size_t>(i)]); });
+    for (int i = 1; i < at_once; i += 2) cancelled += cancel_timer(refs[static_cast<std::size_t>(i)]).has_value() ? 1 : 0;
+    other.join();
+    while (receive([&](ring) { ++fired; }, after(duration{0}, [] {}))) {}
+  }
+  CHECK(cancelled + fired <= rounds(300, 20'000) * at_once);
+}
