@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Processes without any server: spawn, send, receive; selective receive, a limit, and what a million of them would cost.
+// Processes without any server: spawn, send, receive; selective receive, a limit, and ten thousand of them.
 #include <coppice/process/process.hpp>
 #include <coppice/process/receive.hpp>
 
