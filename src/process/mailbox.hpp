@@ -36,6 +36,7 @@ P& payload(node& n) noexcept { return *static_cast<P*>(detail::payload_of(n)); }
 /// 0 -> 1. True: the caller owns the slot now (and must check the serial before it touches anything else).
 inline bool claim(slot& s) noexcept {
   std::uintptr_t idle = 0;
+  if (planted::is(planted::claim_relaxed)) return s.word.cas(idle, 1, sync::relaxed);
   return s.word.cas(idle, 1, sync::acquire);     // pairs with release_if_empty: the former owner's writes are seen
 }
 enum class pushed : std::uint8_t { owned, claimed };
@@ -60,6 +61,7 @@ inline bool release_if_empty(slot& s) noexcept {
     s.word.store(0, sync::release);
     return true;
   }
+  if (planted::is(planted::release_relaxed)) return s.word.cas(empty, 0, sync::relaxed);
   return s.word.cas(empty, 0, sync::release);  // pairs with claim
 }
 

@@ -20,7 +20,10 @@ void complete(reply_slot& r, std::uint64_t serial) noexcept {
   // Read before `done` is published: then the place belongs to the waiter, who may give it to the next.
   slot* waiter = r.waiter;
   const std::uint64_t number = r.wait_number;
-  r.state.store(word_of(serial, reply_slot::done), sync::seq_cst);
+  if (internal::planted::is(internal::planted::reply_relaxed))
+    r.state.store(word_of(serial, reply_slot::done), sync::relaxed);
+  else
+    r.state.store(word_of(serial, reply_slot::done), sync::seq_cst);
   if (internal::planted::is(internal::planted::waiter_read_late)) {
     waiter = r.waiter;
     internal::wake(*waiter, r.wait_number);

@@ -4,6 +4,7 @@
 #include "process/signal.hpp"
 
 #include "process/system.hpp"
+#include "runtime/planted.hpp"
 
 #include <algorithm>
 
@@ -45,7 +46,7 @@ void take_link(slot& s, const detail::link_payload& signal) {
 void take_unlink(slot& s, const detail::link_payload& signal) {
   if (s.ext.get() == nullptr) return;
   // Only the link that was meant: one made anew meanwhile has another id and stays.
-  std::erase_if(detail::ext_of(s).links, [&](const auto& l) { return l.who == signal.from && l.id == signal.id; });
+  std::erase_if(detail::ext_of(s).links, [&](const auto& l) { return l.who == signal.from && (l.id == signal.id || planted::is(planted::unlink_without_id)); });
 }
 
 void take_fired(slot& s, const detail::fired_payload& signal) {

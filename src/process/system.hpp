@@ -48,5 +48,7 @@ void for_each_process(system& sys, void (*visit)(void* context, slot& s, std::ui
 
 /// Forgets all systems, timers and pools, as if the program began. Only for the simulation, between two runs.
 void renew_program_state();
+/// Gives back what the program keeps while it runs. Only for the simulation, at the end of a run: no process lives.
+void drop_program_state();
 
 }  // namespace coppice::internal

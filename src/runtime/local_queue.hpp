@@ -24,6 +24,8 @@
 
 #include <coppice/base/detail/sync.hpp>
 
+#include "runtime/planted.hpp"
+
 #include <cstddef>
 #include <cstdint>
 
@@ -132,6 +134,10 @@ class local_queue {
   // Copies [head, head + count), then moves the head past them. False: they were not ours, nothing happened.
   bool take(std::uint64_t head, std::uint64_t count, T** into) noexcept {
     for (std::uint64_t i = 0; i != count; ++i) into[i] = place(head + i).load(sync::relaxed);
+    if (planted::is(planted::steal_twice)) {
+      head_.store(head + count, sync::release);
+      return true;
+    }
     return head_.cas(head, head + count, sync::release);  // pairs with push and with other thieves' looks
   }
 

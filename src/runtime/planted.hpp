@@ -27,8 +27,18 @@ enum fault : int {
   down_before_names_freed,
   unlink_without_id,
   lifo_by_load_store,
-  timer_fires_cancelled,
   steal_twice,
+  lifo_overwritten,           // what was in the slot is forgotten
+  look_before_push,           // whether somebody sleeps, asked before the work is there
+  wake_without_fence,
+  sleep_without_second_look,  // a worker sleeps by the timers it knew of before it said so
+  timer_fires_cancelled,
+  push_relaxed,
+  drain_relaxed,
+  claim_relaxed,
+  release_relaxed,
+  every_push_schedules,
+  reply_relaxed,
   count
 };
 
