@@ -141,15 +141,26 @@ void expire(timer_node& raw) noexcept {
   destroy(&t);
 }
 
-/// Ends a timer that the caller has taken out of the table. Returns: ns left, or -1 if its firing is under way.
-std::int64_t end_taken(process_timer* t) noexcept {
+/// Cancels the timer `ref`, if it is still in the table. Returns: ns left, or -1 if there is none or it is firing just now.
+std::int64_t end_timer(std::uint64_t ref) noexcept {
+  timer_shard& s = table().of(ref);
+  s.lock.lock();
+  const auto found = s.by_ref.find(ref);
+  if (found == s.by_ref.end()) {
+    s.lock.unlock();
+    return -1;
+  }
+  process_timer* t = found->second;
   const pid to = t->to;
-  const std::uint64_t ref = t->ref;
+  s.by_ref.erase(found);
+  // Under the lock: if it is firing, `expire` waits for the lock, finds the table without it and destroys it.
+  const bool cancelled = timer_wheel::cancel(*t);
+  s.lock.unlock();
   std::int64_t left = -1;
-  if (timer_wheel::cancel(*t)) {
+  if (cancelled) {
     left = t->left(sync::now());
     destroy(t);
-  }                                                         // else `expire` finds the table without it and destroys it
+  }
   forget_pid(to, ref);
   return left;
 }
@@ -176,8 +187,7 @@ std::uint64_t start_own_timer(slot& s, std::int64_t after, node* n) {
 }
 
 std::int64_t cancel_own_timer(slot&, std::uint64_t ref) noexcept {
-  process_timer* t = take(ref);
-  return t != nullptr ? end_taken(t) : -1;
+  return end_timer(ref);
 }
 
 void renew_timer_table() { ::new (&table()) timer_table; }
@@ -189,8 +199,7 @@ void drop_timers_of(unsigned home) noexcept {
     for (const auto& [ref, t] : s.by_ref)
       if (t->home == home) refs.push_back(ref);
   }
-  for (const std::uint64_t ref : refs)
-    if (process_timer* t = take(ref)) end_taken(t);
+  for (const std::uint64_t ref : refs) end_timer(ref);
 }
 
 void drop_timers(pid who) noexcept {
@@ -203,8 +212,7 @@ void drop_timers(pid who) noexcept {
     refs.swap(list->second);
     s.by_pid.erase(list);
   }
-  for (const std::uint64_t ref : refs)
-    if (process_timer* t = take(ref)) end_taken(t);
+  for (const std::uint64_t ref : refs) end_timer(ref);
 }
 
 }  // namespace coppice::internal
@@ -251,9 +259,7 @@ reference start_interval_core(pid to, duration period, node* n, void (*copy)(con
 }  // namespace detail
 
 std::optional<duration> cancel_timer(reference timer) {
-  internal::process_timer* t = internal::take(timer.number());
-  if (t == nullptr) return std::nullopt;
-  const std::int64_t left = internal::end_taken(t);
+  const std::int64_t left = internal::end_timer(timer.number());
   return left < 0 ? std::nullopt : std::optional<duration>(duration(left));
 }
 
