@@ -49,6 +49,8 @@ bool closes_cycle(const slot& me, const slot& target) noexcept {
 
 /// What the server's end, or its refusal, means for the caller.
 call_status status_of(const exit_reason& why) noexcept {
+  // A server that ended with one of these words said more than the word: the library's own refusals say nothing else.
+  if (!why.text().empty() && !why.is(exit_reason::bad_request)) return call_status::ended;
   switch (why.what()) {
     case exit_reason::noproc: return call_status::noproc;
     case exit_reason::no_reply: return call_status::no_reply;

@@ -47,6 +47,7 @@ void send_call(slot& me, std::uint64_t number, node_kind kind, bool bounded, std
 }
 
 call_status status_of(const exit_reason& failure) noexcept {
+  if (!failure.text().empty() && !failure.is(exit_reason::bad_request)) return call_status::ended;   // as in gen_core.cpp
   if (failure.is(exit_reason::noproc)) return call_status::noproc;
   if (failure.is(exit_reason::no_reply)) return call_status::no_reply;
   if (failure.is(exit_reason::bad_request)) return call_status::bad_request;

@@ -34,7 +34,6 @@ struct process_information {
   std::vector<pid> callers;
   std::string doing;                       ///< the message it handles, if any
   std::size_t memory_bytes = 0;            ///< control block, state, extension; queued messages not counted
-  std::uint64_t work = 0;                  ///< messages taken so far by a server; 0 for functions
 };
 
 /// Asks `who`. A busy process answers when it next looks at its inbox: then the caller waits.

@@ -21,6 +21,7 @@ template <class Q>
 using reply_of = typename detail::reply_of_helper<Q>::type;
 
 struct server_options;
+struct server_status;
 
 namespace detail {
 
