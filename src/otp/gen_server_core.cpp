@@ -389,6 +389,7 @@ exit_reason run_terminate(slot& self, const exit_reason& why) noexcept {
 void end_by_signal(slot& self, handler_frame& frame) noexcept {
   const exit_reason why = detail::ext_of(self).pending;
   drop_follow_up(frame);
+  frame.reason = why;                                         // of a direct call: its caller reads it when we are gone
   fail_caller(frame, why);
   if (server_data* d = data_of(self)) d->dying_of = why;
   end_process(self, why);

@@ -41,6 +41,19 @@ struct lender {
   }
 };
 
+/// Takes a deadly signal in without waiting, and then wants to stop for another reason.
+struct doomed {
+  struct hold { using reply = int; };
+  std::atomic<bool>* entered;
+  std::atomic<bool>* killed;
+  auto handle_call(hold) {
+    *entered = true;
+    while (!*killed) std::this_thread::yield();
+    trap_exit(false);
+    return coppice::stop(exit_reason("its own"));
+  }
+};
+
 struct ring {};
 
 }  // namespace
@@ -53,6 +66,23 @@ TEST_CASE("GS-46 a reply whose copy throws fails its call at once, and not the c
   CHECK(got.error().is(call_error::ended));
   CHECK(to_text(got.error().reason()).find("no copy") != std::string::npos);
   fragile::copies_left = 1000;
+}
+
+TEST_CASE("GS-34 who called a server directly learns what signal it died of, although its handler never waited") {
+  own_world w;
+  std::atomic<bool> entered{false};
+  std::atomic<bool> killed{false};
+  const auto s = start<doomed>({}, &entered, &killed);
+  std::thread killer([&] {
+    while (!entered) std::this_thread::yield();
+    coppice::exit(s, exit_reason::kill);
+    killed = true;
+  });
+  const auto got = try_call(s, doomed::hold{}, infinity);
+  killer.join();
+  REQUIRE(!got);
+  CHECK(got.error().is(call_error::ended));
+  CHECK(got.error().reason() == exit_reason(exit_reason::killed));
 }
 
 TEST_CASE("PR-81 a timer that is cancelled while it fires is ended once") {
