@@ -425,6 +425,7 @@ void one_round(unsigned workers, std::uint64_t seed, int operations) {
       });
     for (std::thread& t : threads) t.join();
     CHECK(eventually([&] { return actors == 0; }, std::chrono::seconds(60)));
+    for (const pid left : processes()) coppice::exit(left, exit_reason::kill);   // who traps exits would wait for it
     end = world.stop(20s);
     for (const std::string& line : end.refused) MESSAGE(line);
     open_directory = nullptr;
@@ -437,7 +438,7 @@ void one_round(unsigned workers, std::uint64_t seed, int operations) {
 
 void run_with(unsigned workers) {
   const silence quiet;
-  const int operations = rounds(250, 4000);
+  const int operations = rounds(600, 10'000);
   one_round(workers, workers, operations);
   one_round(workers, workers + 100, operations);
   CHECK(book.answered > 0);
