@@ -12,7 +12,8 @@ inline void empty_mailbox() {
   while (receive([](message&) {}, after(duration{0}, [] {}))) {}
 }
 
-/// This thread uses a new runtime until the end of the scope; reports go to `reports`.
+/// This thread uses a new runtime until the end of the scope; reports go to `reports`. What its servers write to until they
+/// end (a journal, a gate) is declared before it.
 struct own_world {
   explicit own_world(const runtime_options& options = {.workers = 2}) : r(options), scope(r) { empty_mailbox(); }
   caught_reports reports;                       // outlives all that may report

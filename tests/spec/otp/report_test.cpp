@@ -111,8 +111,8 @@ TEST_CASE("GS-150 the report names the callback and the message in casts and inf
 }
 
 TEST_CASE("GS-150 what waits in the queue and the sys log, if it is on, are part of the report") {
-  own_world w;
   watched_gate g;
+  own_world w;
   const auto m = start_monitor<fragile>();
   sys::log(m.server, 2);
   auto asked = send_request(m.server, add{1});
@@ -158,8 +158,8 @@ TEST_CASE("GS-151 a client that has died meanwhile is called dead") {
     struct q { using reply = int; const watched_gate* g; };
     int handle_call(q request) { return request.g->pass(), throw std::runtime_error("too late"), 0; }
   };
-  own_world w;
   watched_gate g;
+  own_world w;
   const auto m = start_monitor<waits_and_fails>();
   const auto client = spawn_monitor([&] { (void)try_call(m.server, waits_and_fails::q{&g}); });
   REQUIRE(g.is_entered());

@@ -41,8 +41,8 @@ struct stubborn {
 }  // namespace
 
 TEST_CASE("GS-145 OL-18 stop runs terminate with the reason and waits until the server is gone, trapping or not") {
-  own_world w;
   journal log;
+  own_world w;
   const auto plain = start<server>({}, &log);
   stop(plain);
   CHECK_FALSE(alive(plain));
@@ -57,8 +57,8 @@ TEST_CASE("GS-145 OL-18 stop runs terminate with the reason and waits until the 
 }
 
 TEST_CASE("GS-145 stop comes after what was asked before it") {
-  own_world w;
   journal log;
+  own_world w;
   const auto s = start<server>({}, &log);
   for (int i = 0; i < 5; ++i) cast(s, note{i});
   stop(s);
@@ -80,8 +80,8 @@ TEST_CASE("GS-146 stop of nobody is noproc, of oneself calling_self") {
     struct die { using reply = bool; };
     bool handle_call(die) { return try_stop(self(this)).error().is(call_error::calling_self); }
   };
-  own_world w;
   journal log;
+  own_world w;
   const auto s = start<server>({}, &log);
   stop(s);
   CHECK(error_in([&] { stop(s); })->is(call_error::noproc));
@@ -93,9 +93,9 @@ TEST_CASE("GS-146 stop of nobody is noproc, of oneself calling_self") {
 }
 
 TEST_CASE("GS-146 GS-148 a stop that times out takes effect later all the same") {
-  own_world w;
   journal log;
   watched_gate g;
+  own_world w;
   const auto m = start_monitor<server>({}, &log);
   cast(m.server, pass_gate{&g});
   const auto e = error_in([&] { stop(m.server, exit_reason::shutdown, 1ms); });
@@ -112,8 +112,8 @@ TEST_CASE("GS-148 the timeout covers terminate, too") {
     const watched_gate* g;
     void terminate(const exit_reason&) { g->pass(); }
   };
-  own_world w;
   watched_gate g;
+  own_world w;
   const auto m = start_monitor<slow_to_end>({}, &g);
   CHECK(error_in([&] { stop(m.server, exit_reason::normal, 1ms); })->is(call_error::timeout));
   g.open();
@@ -121,8 +121,8 @@ TEST_CASE("GS-148 the timeout covers terminate, too") {
 }
 
 TEST_CASE("GS-147 a malformed timeout is an argument error, and the server is untouched") {
-  own_world w;
   journal log;
+  own_world w;
   const auto s = start<server>({}, &log);
   CHECK_THROWS_AS(stop(s, exit_reason::normal, -1ms), std::invalid_argument);
   CHECK(call(s, ping{}) == 1);
@@ -130,8 +130,8 @@ TEST_CASE("GS-147 a malformed timeout is an argument error, and the server is un
 }
 
 TEST_CASE("GS-149 when stop returns, the pid is dead and its names are free for the next one") {
-  own_world w;
   journal log;
+  own_world w;
   for (int i = 0; i < rounds(500, 20000); ++i) {
     const auto s = start<server>({.name = "gs149"}, &log);
     stop(s);
@@ -161,8 +161,8 @@ TEST_CASE("GS-149 several who stop one server at once all return when it is gone
 }
 
 TEST_CASE("GS-149 GS-152 a stop with an abnormal reason is reported, with a quiet one it is not") {
-  own_world w;
   journal log;
+  own_world w;
   for (const exit_reason& why : {exit_reason(exit_reason::normal), exit_reason(exit_reason::shutdown), exit_reason::shutdown_because("node leaves")})
     stop(start<server>({}, &log), why);
   CHECK(w.reports.all().empty());
@@ -173,9 +173,9 @@ TEST_CASE("GS-149 GS-152 a stop with an abnormal reason is reported, with a quie
 }
 
 TEST_CASE("GS-X5 an urgent stop does not wait behind the queue") {
-  own_world w;
   journal log;
   watched_gate g;
+  own_world w;
   const auto m = start_monitor<server>({}, &log);
   cast(m.server, pass_gate{&g});
   REQUIRE(g.is_entered());
@@ -188,9 +188,9 @@ TEST_CASE("GS-X5 an urgent stop does not wait behind the queue") {
 }
 
 TEST_CASE("GS-X5 a kill does not wait behind the queue either") {
-  own_world w;
   journal log;
   watched_gate g;
+  own_world w;
   const auto m = start_monitor<server>({}, &log);
   cast(m.server, pass_gate{&g});
   REQUIRE(g.is_entered());

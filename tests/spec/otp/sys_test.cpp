@@ -271,8 +271,8 @@ TEST_CASE("GS-165 trace reports every event: what was got, the replies, the new 
 }
 
 TEST_CASE("GS-165 log_to_file appends every event to a file until it is switched off; a file that cannot be opened is an error") {
-  own_world w;
   scratch_file file;
+  own_world w;
   const auto s = start<counter>();
   sys::log_to_file(s, file.path());
   CHECK(sys::get_status(s).log_file == file.path());
@@ -352,8 +352,8 @@ TEST_CASE("GS-167 an installed function that throws is removed silently and hurt
 }
 
 TEST_CASE("GS-167 no_debug removes everything and closes files") {
-  own_world w;
   scratch_file file;
+  own_world w;
   const auto s = start<counter>();
   journal seen;
   sys::trace(s, true);
@@ -521,8 +521,8 @@ TEST_CASE("GS-171 a running callback finishes in the old code") {
     int handle_call(go) { return 2; }
     static slow2 upgrade(const slow&) { return {}; }
   };
-  own_world w;
   gate g;
+  own_world w;
   const auto s = start<slow>({}, &g);
   auto running = send_request(s, slow::go{});
   CHECK(eventually([&] { return try_call(s, slow::go{}, duration{0}).error().is(call_error::timeout); }));

@@ -127,8 +127,8 @@ TEST_CASE("GS-131 the same when the call is queued behind another handler that w
 }
 
 TEST_CASE("GS-64 OL-13 OL-35 stop with a reply: terminate runs first, then the caller gets its value") {
-  own_world w;
   journal log;
+  own_world w;
   const auto m = start_monitor<server>({}, &log);
   CHECK(call(m.server, end{how::stop_reply}) == 5);
   CHECK(log.lines().front() == "terminate replied after 1");
@@ -136,8 +136,8 @@ TEST_CASE("GS-64 OL-13 OL-35 stop with a reply: terminate runs first, then the c
 }
 
 TEST_CASE("GS-132 GS-125 a trapping server ends through terminate when its parent sends it EXIT") {
-  own_world w;
   journal log;
+  own_world w;
   const auto why = run_process([&] {
     const auto s = start_link<trapping>({}, server{&log});
     exit(s, exit_reason::shutdown);
@@ -148,8 +148,8 @@ TEST_CASE("GS-132 GS-125 a trapping server ends through terminate when its paren
 }
 
 TEST_CASE("GS-133 stop runs terminate in a server that does not trap, and in a suspended one") {
-  own_world w;
   journal log;
+  own_world w;
   const auto s = start<server>({}, &log);
   sys::suspend(s);
   cast(s, end_cast{how::stop});
@@ -177,9 +177,9 @@ TEST_CASE("GS-134 GS-141 the same while a handler waits: what it holds on its st
     }
     void terminate(const exit_reason&) { log->add("terminate"); }
   };
-  own_world w;
   journal log;
   watched_gate never;
+  own_world w;
   const auto m = start_monitor<holder>({}, &log);
   auto asked = send_request(m.server, wait_for_gate{&never});
   CHECK_FALSE(wait_response(asked, 5ms).has_value());
@@ -190,8 +190,8 @@ TEST_CASE("GS-134 GS-141 the same while a handler waits: what it holds on its st
 }
 
 TEST_CASE("GS-135 GS-141 kill ends a trapping server without terminate; the state is destroyed") {
-  own_world w;
   journal log;
+  own_world w;
   const auto m = start_monitor<trapping>({}, server{&log});
   exit(m.server, exit_reason::kill);
   CHECK(reason_of_end(m.server, m.ref).is(exit_reason::killed));
@@ -293,9 +293,9 @@ TEST_CASE("GS-139 OL-27 terminate may wait; a kill cuts it short") {
       log->add("done");
     }
   };
-  own_world w;
   journal log;
   watched_gate open, never;
+  own_world w;
   open.open();
   stop(start<waits>({}, &log, &open));
   CHECK(log.lines() == lines{"terminate", "done", "destroyed"});
@@ -308,9 +308,9 @@ TEST_CASE("GS-139 OL-27 terminate may wait; a kill cuts it short") {
 }
 
 TEST_CASE("GS-140 messages that are still queued are not handled after terminate; waiting callers get the exit reason") {
-  own_world w;
   journal log;
   watched_gate g;
+  own_world w;
   const auto m = start_monitor<server>({}, &log);
   auto holds = send_request(m.server, wait_for_gate{&g});
   auto kept = send_request(m.server, later{});
@@ -326,8 +326,8 @@ TEST_CASE("GS-140 messages that are still queued are not handled after terminate
 }
 
 TEST_CASE("GS-141 terminate runs before the destructors of the state") {
-  own_world w;
   journal log;
+  own_world w;
   stop(start<server>({}, &log));
   CHECK(log.lines() == lines{"terminate normal after 0", "destroyed"});
 }

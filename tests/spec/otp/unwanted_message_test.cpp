@@ -45,14 +45,15 @@ struct deaf {
 }  // namespace
 
 TEST_CASE("GS-120 GS-53 a response comes to handle_info, which recognises it; so does the end of who was asked") {
-  own_world w;
   journal log;
+  own_world w;
   const auto s = start<asker>({}, &log);
   const auto other = start<asker>({}, &log);
   cast(s, ask{other});
   CHECK(eventually([&] { return log.lines().size() == 1; }));
   stop(other);
   cast(s, ask{other});
+  CHECK(eventually([&] { return log.lines().size() == 2; }));
   send(s.id(), stray{"x"});
   CHECK(eventually([&] { return log.lines().size() == 3; }));
   CHECK(log.lines() == lines{"response", "noproc", "other stray"});
