@@ -86,7 +86,6 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
   // Its own failure is reported; an exit signal is the business of whoever sent it.
   if (!why.is_quiet() && !has(s, detail::doomed)) report_crash(s, why);
   if (!planted::is(planted::down_before_names_freed)) free_names(s, e);
-  if (s.timed.load(sync::relaxed) != 0) drop_timers(self);
   if (e != nullptr) answer_all(e->open_replies, why);   // before the state: a dying `from` must not say no_reply
   drain(s);                                     // what was sent before our end is answered with our reason
   discard_mail(s, why);
@@ -98,7 +97,7 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
   if (e != nullptr) drop(e->own);
   s.serial.store(0, sync::seq_cst);             // dead: from now on senders get noproc
   drain(s);                                     // and these get it, too: their serial does not fit any more
-  if (s.timed.load(sync::seq_cst) != 0) drop_timers(self);   // those that were started for us just now
+  drop_timers(s, self);
   s.ext = nullptr;
   if (e != nullptr) {
     fire_links(self, *e, why);

@@ -1,209 +1,269 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // process_timer: a message that is to be sent later. See process_timer.hpp.
-//
-// A timer is found by its reference in a table of shards, which owns it: whoever takes it out of the table (cancel, expiry,
-// the addressee's end) may end it. The addressee's timers are chained through the table's entries by its pid.
 #include "process/process_timer.hpp"
 
+#include <coppice/base/assert.hpp>
 #include <coppice/process/timer.hpp>
 
 #include "process/mailbox.hpp"
 #include "process/signal.hpp"
 #include "process/system.hpp"
+#include "runtime/planted.hpp"
+#include "runtime/pools.hpp"
 
+#include <algorithm>
+#include <bit>
+#include <memory>
+#include <string>
 #include <unordered_map>
-
-namespace coppice::detail {
-
-/// A message under way to the future. Owned by the table; see the head of this file.
-struct process_timer : internal::timer_node {
-  explicit process_timer(fire_function fire) noexcept : timer_node(fire) {}
-  std::uint64_t ref = 0;
-  pid to{};
-  std::string name;
-  node* message = nullptr;
-  std::int64_t period = 0;
-  std::int64_t next = 0;                                    // of an interval: the next deadline, counted from the start
-  void (*copy)(const void* from, void* place) = nullptr;
-  unsigned home = 0;
-};
-
-}  // namespace coppice::detail
 
 namespace coppice::internal {
 
-using detail::process_timer;
-
 namespace {
 
-constexpr unsigned shard_count = 64;
+constexpr int index_bits = 28;
+constexpr std::uint64_t timer_mark = std::uint64_t{1} << 63;
+constexpr std::uint64_t over = std::uint64_t{1} << index_bits;
+constexpr std::uint64_t index_mask = over - 1;
+constexpr std::uint64_t last_generation = ~timer_mark & ~index_mask;
+constexpr std::int64_t longest = sync::never / 2;             // 146 years
 
-struct timer_shard {
-  sync::spinlock lock;
-  std::unordered_map<std::uint64_t, process_timer*> by_ref;
-  std::unordered_map<std::uint64_t, std::vector<std::uint64_t>> by_pid;   // addressee's serial -> its timers
-};
+/// What few timers need: an addressee by name or beyond this runtime's processes, an interval.
+struct timer_extra {
+  node* message = nullptr;
+  pid to{};
+  std::string name;
+  unsigned home = 0;
+  std::int64_t period = 0;
+  std::int64_t next = 0;                                    // the next deadline, counted from the start
+  void (*copy)(const void* from, void* place) = nullptr;
 
-struct timer_table {
-  timer_shard shards[shard_count];
-  timer_shard& of(std::uint64_t key) noexcept { return shards[key % shard_count]; }
-};
-
-timer_table& table() {
-  static auto* t = new timer_table;                         // never destroyed: timers may fire while the program ends
-  return *t;
-}
-
-void add(process_timer& t) {
-  {
-    timer_shard& s = table().of(t.ref);
-    sync::lock_guard held(s.lock);
-    s.by_ref.emplace(t.ref, &t);
+  ~timer_extra() {
+    if (message != nullptr) dispose(message, exit_reason::normal);
   }
-  if (!t.to) return;
-  timer_shard& s = table().of(t.to.serial());
-  sync::lock_guard held(s.lock);
-  s.by_pid[t.to.serial()].push_back(t.ref);
-  if (t.to.is_local()) t.to.where()->timed.store(1, sync::seq_cst);   // pairs with end_process: see start_timer_core
+};
+
+void expire(timer_node& raw) noexcept;
+
+/// Type-stable: constructed once and never anything else.
+struct process_timer : timer_node {
+  explicit process_timer(std::uint64_t index) noexcept : timer_node(&expire), ref(timer_mark | over | index, "timer") {}
+
+  sync::atomic<std::uint64_t> ref;
+  // A node*, which says in `next` and `serial` whom it is for; with the lowest bit set a timer_extra*. The timer's owner's.
+  sync::var<std::uintptr_t> load;
+
+  bool is_plain() const noexcept { return (load.get() & 1) == 0; }
+  node* message() const noexcept { return reinterpret_cast<node*>(load.get()); }
+  timer_extra* extra() const noexcept { return reinterpret_cast<timer_extra*>(load.get() - 1); }
+};
+static_assert(sizeof(process_timer) <= pools::timer_bytes);
+
+// --- blocks ----------------------------------------------------------------------------------------------------------
+
+/// All blocks by number. Segment k holds 64 · 2^k of them, so nothing is ever moved. Numbers are given out under the pool's
+/// lock; `count` is published when an entry can be read.
+struct timer_directory {
+  static constexpr unsigned segments = index_bits - 5;
+  static constexpr std::uint64_t smallest = 64;
+
+  sync::var<process_timer**> segment[segments];
+  sync::atomic<std::uint64_t> count{0, "timers"};
+
+  process_timer** entry(std::uint64_t index) const noexcept {
+    const std::uint64_t at = index + smallest;
+    const int k = std::bit_width(at) - 7;
+    return segment[k].get() + (at - (smallest << k));
+  }
+  /// Null for a number that no block has.
+  process_timer* find(std::uint64_t ref) const noexcept {
+    const std::uint64_t index = ref & index_mask;
+    if ((ref & timer_mark) == 0 || index >= count.load(sync::acquire)) return nullptr;   // pairs with add
+    return *entry(index);
+  }
+  void add(process_timer* t, std::uint64_t index) {
+    const std::uint64_t at = index + smallest;
+    if (std::has_single_bit(at)) segment[std::bit_width(at) - 7] = new process_timer*[at];
+    *entry(index) = t;
+    count.store(index + 1, sync::release);                  // pairs with find: entry and block are complete
+  }
+};
+
+timer_directory directory;
+
+/// Under the pool's lock, 63 at a time.
+void construct_timer(void* block, std::size_t) noexcept {
+  const std::uint64_t index = directory.count.load(sync::relaxed);
+  if (index > index_mask) detail::assertion_failed(__FILE__, __LINE__, "index <= index_mask", "more than 268,435,456 timers");
+  directory.add(::new (block) process_timer(index), index);
 }
 
-void forget_pid(pid to, std::uint64_t ref) noexcept {
-  if (!to) return;
-  timer_shard& s = table().of(to.serial());
-  sync::lock_guard held(s.lock);
-  const auto list = s.by_pid.find(to.serial());
-  if (list == s.by_pid.end()) return;
-  std::erase(list->second, ref);
-  if (list->second.empty()) s.by_pid.erase(list);
-}
+/// The pools are made at a thread's first use of the library: they must know by then.
+[[maybe_unused]] const bool told = [] {
+  make_timer = &construct_timer;
+  return true;
+}();
 
-/// Takes the timer out of the table: the caller owns its end.
-process_timer* take(std::uint64_t ref) noexcept {
-  timer_shard& s = table().of(ref);
-  sync::lock_guard held(s.lock);
-  const auto found = s.by_ref.find(ref);
-  if (found == s.by_ref.end()) return nullptr;
-  process_timer* t = found->second;
-  s.by_ref.erase(found);
+/// A timer with a reference of its own, idle and the caller's.
+process_timer& take_timer(thread_block& block, std::uintptr_t load) {
+  auto& t = *static_cast<process_timer*>(block.timers.take());
+  t.load = load;
+  t.ref.store(t.ref.load(sync::relaxed) + over, sync::release);   // over -> live, one generation on; pairs with find's users
   return t;
 }
 
-void destroy(process_timer* t) noexcept {
-  if (t->message != nullptr) dispose(t->message, exit_reason::normal);
-  delete t;
+/// From here on the reference names nothing, and the block may be somebody else's.
+void give_timer(thread_block& block, process_timer& t) noexcept {
+  const std::uint64_t ref = t.ref.load(sync::relaxed) | over;
+  t.ref.store(ref, sync::release);
+  if ((ref & last_generation) != last_generation) [[likely]] block.timers.give(&t);
 }
 
-void start(process_timer& t, std::int64_t after) noexcept { systems[t.home]->sched.start_timer(t, after); }
-
-void send_it(const process_timer& t, node* n) noexcept {
-  pid to = t.to;
-  if (!to) {
-    const name_holder h = systems[t.home]->names.find(t.name);
-    if (h) to = pid::of(static_cast<slot*>(h.slot), h.serial);
+void drop_load(thread_block& block, process_timer& t) noexcept {
+  if (!t.is_plain()) {
+    delete t.extra();
+    return;
   }
-  deliver(to, n);
+  node* n = t.message();
+  if (n->kind != node_kind::info || n->block == heap_block) [[unlikely]] return dispose(n, exit_reason::normal);
+  n->type->destroy(detail::payload_of(*n));                 // what dispose would do in the end
+  block.blocks.free(n, block_depot::class_bytes(n->block));
+}
+
+// --- starting --------------------------------------------------------------------------------------------------------
+
+/// Whom a plain timer's message is for, until it is sent.
+void address(node& n, pid to) noexcept {
+  n.next = reinterpret_cast<node*>(to.where());
+  n.serial = to.serial();
+}
+pid addressee(const node& n) noexcept { return pid::of(reinterpret_cast<slot*>(n.next), n.serial); }
+
+/// The runtime of a process of this program; null for a thread's hidden one, for a name and for another node's.
+system* runtime_of(pid to) noexcept { return to && to.is_local() ? systems[to.where()->home.load(sync::relaxed)] : nullptr; }
+bool is_dead(pid to) noexcept { return to.is_local() && (!to || to.where()->serial.load(sync::seq_cst) != to.serial()); }
+
+std::uintptr_t extra_load(std::unique_ptr<timer_extra> x) noexcept { return reinterpret_cast<std::uintptr_t>(x.release()) | 1; }
+
+// --- ending ----------------------------------------------------------------------------------------------------------
+
+/// Stops the timer `ref`. True: it was pending, and is the caller's.
+bool stop_timer(process_timer& t, std::uint64_t ref) noexcept {
+  if (t.ref.load(sync::acquire) != ref) return false;
+  if (timer_wheel::cancel(t, t.ref, ref)) return true;
+  std::uint64_t live = ref;
+  t.ref.cas(live, ref | over, sync::seq_cst);               // it fires: an interval then ends; pairs with expire_extra
+  return false;
+}
+
+/// Stops and drops the timer `ref`. Returns: how many ns were left, or -1.
+inline std::int64_t cancel(thread_block& block, std::uint64_t ref) noexcept {
+  process_timer* t = directory.find(ref);
+  if (t == nullptr || !stop_timer(*t, ref)) return planted::is(planted::timer_fires_cancelled) && t != nullptr ? 0 : -1;
+  const std::int64_t left = t->was_armed() ? t->left(sync::now()) : t->left(0);
+  drop_load(block, *t);
+  give_timer(block, *t);
+  return left;
+}
+
+/// The one started last, if it is this: most are cancelled soon, and then the list does not even grow.
+inline void forget_newest(slot& owner, std::uint64_t ref) noexcept {
+  detail::extension* e = owner.ext;
+  if (e != nullptr && !e->timers.empty() && e->timers.back() == ref) e->timers.pop_back();
+}
+
+void drop_all(const std::vector<std::uint64_t>& refs) noexcept {
+  thread_block& block = here();
+  for (const std::uint64_t ref : refs) {
+    process_timer* t = directory.find(ref);
+    if (!stop_timer(*t, ref)) continue;
+    drop_load(block, *t);
+    give_timer(block, *t);
+  }
+}
+
+// --- firing ----------------------------------------------------------------------------------------------------------
+
+pid receiver_of(const timer_extra& x) noexcept {
+  if (x.name.empty()) return x.to;
+  const name_holder h = systems[x.home]->names.find(x.name);
+  return h ? pid::of(static_cast<slot*>(h.slot), h.serial) : pid{};
+}
+
+node* copy_of(const timer_extra& x) {
+  node* n = allocate_node(x.message->type->size, x.message->type->align);
+  n->type = x.message->type;
+  n->run = x.message->run;
+  n->kind = x.message->kind;
+  x.copy(detail::payload_of(*x.message), detail::payload_of(*n));
+  return n;
+}
+
+void expire_extra(process_timer& t) noexcept {
+  timer_extra& x = *t.extra();
+  const std::uint64_t ref = t.ref.load(sync::relaxed) & ~over;
+  const auto wanted = [&] { return t.ref.load(sync::seq_cst) == ref && systems[x.home]->closing.load(sync::relaxed) == 0; };
+  const auto end = [&t] {
+    thread_block& block = here();
+    drop_load(block, t);
+    give_timer(block, t);
+  };
+  if (!wanted()) return end();
+  if (x.period == 0) {
+    deliver(receiver_of(x), std::exchange(x.message, nullptr));
+    return end();
+  }
+  deliver(x.to, copy_of(x));
+  if (!wanted() || is_dead(x.to)) return end();
+  x.next += x.period;
+  systems[x.home]->sched.start_timer_at(t, x.next);
+  // Not ours any more. But who cancelled between the look and the start found nothing to stop, and left that to us.
+  if (t.ref.load(sync::seq_cst) == (ref | over) && timer_wheel::cancel(t, t.ref, ref | over)) end();
 }
 
 void expire(timer_node& raw) noexcept {
   auto& t = static_cast<process_timer&>(raw);
-  if (t.period != 0) {
-    // The entry stays: it goes on. A cancel meanwhile has taken it out, then this was the last time.
-    node* n = allocate_node(t.message->type->size, t.message->type->align);
-    n->type = t.message->type;
-    t.copy(detail::payload_of(*t.message), detail::payload_of(*n));
-    const pid to = t.to;
-    const std::uint64_t ref = t.ref;
-    send_it(t, n);
-    timer_shard& s = table().of(ref);
-    s.lock.lock();
-    const bool wanted = s.by_ref.contains(ref) && to.where()->serial.load(sync::seq_cst) == to.serial();
-    if (wanted) {
-      t.next += t.period;
-      systems[t.home]->sched.start_timer_at(t, t.next);
-      s.lock.unlock();
-      return;
-    }
-    s.by_ref.erase(ref);
-    s.lock.unlock();
-    forget_pid(to, ref);
-    destroy(&t);
-    return;
-  }
-  if (take(t.ref) == nullptr) {                             // cancelled while it was on its way here
-    destroy(&t);
-    return;
-  }
-  forget_pid(t.to, t.ref);
-  node* n = t.message;
-  t.message = nullptr;
-  send_it(t, n);
-  destroy(&t);
+  if (!t.is_plain()) return expire_extra(t);
+  node* n = t.message();
+  give_timer(here(), t);
+  deliver(addressee(*n), n);
 }
 
-/// Cancels the timer `ref`, if it is still in the table. Returns: ns left, or -1 if there is none or it is firing just now.
-std::int64_t end_timer(std::uint64_t ref) noexcept {
-  timer_shard& s = table().of(ref);
-  s.lock.lock();
-  const auto found = s.by_ref.find(ref);
-  if (found == s.by_ref.end()) {
-    s.lock.unlock();
-    return -1;
-  }
-  process_timer* t = found->second;
-  const pid to = t->to;
-  s.by_ref.erase(found);
-  // Under the lock: if it is firing, `expire` waits for the lock, finds the table without it and destroys it.
-  const bool cancelled = timer_wheel::cancel(*t);
-  s.lock.unlock();
-  std::int64_t left = -1;
-  if (cancelled) {
-    left = t->left(sync::now());
-    destroy(t);
-  }
-  forget_pid(to, ref);
-  return left;
+// --- whose they are --------------------------------------------------------------------------------------------------
+
+bool is_over(std::uint64_t ref) noexcept { return directory.find(ref)->ref.load(sync::relaxed) != ref; }
+
+/// Room for one more. What is over goes when the list would grow; if that is less than half of it, it grows all the same.
+void make_room(std::vector<std::uint64_t>& refs) {
+  if (refs.size() != refs.capacity()) [[likely]] return;
+  std::erase_if(refs, &is_over);
+  if (refs.size() * 2 >= refs.capacity()) refs.reserve(refs.capacity() < 8 ? 8 : refs.capacity() * 2);
 }
 
-process_timer& make_timer(pid to, std::string_view name, node* n, std::uint64_t ref) {
-  auto* t = new process_timer(&expire);
-  t->ref = ref != 0 ? ref : here().serial();
-  t->to = to;
-  t->name = name;
-  t->message = n;
-  const unsigned home = to && to.is_local() ? to.where()->home.load(sync::relaxed) : 0;
-  t->home = home != 0 ? home : current_system().number;
-  return *t;
+constexpr unsigned shard_count = 64;
+
+/// Timers that others have started for a process.
+struct timer_shard {
+  sync::spinlock lock;
+  std::unordered_map<std::uint64_t, std::vector<std::uint64_t>> by_pid;   // addressee's serial -> its timers
+};
+timer_shard* shards() {
+  static auto* all = new timer_shard[shard_count];          // never destroyed: threads may end after main
+  return all;
 }
 
-}  // namespace
-
-std::uint64_t start_own_timer(slot& s, std::int64_t after, node* n) {
-  process_timer& t = make_timer(detail::pid_of(s), {}, n, 0);
-  const std::uint64_t ref = t.ref;
-  add(t);
-  start(t, after);
-  return ref;
+void note_for_other(pid to, std::uint64_t ref) {
+  timer_shard& s = shards()[to.serial() % shard_count];
+  if (to.where()->timed.load(sync::seq_cst) == 0) to.where()->timed.store(1, sync::seq_cst);
+  sync::lock_guard held(s.lock);
+  auto& refs = s.by_pid[to.serial()];
+  make_room(refs);
+  refs.push_back(ref);
 }
 
-std::int64_t cancel_own_timer(slot&, std::uint64_t ref) noexcept {
-  return end_timer(ref);
-}
-
-void renew_timer_table() { ::new (&table()) timer_table; }
-
-void drop_timers_of(unsigned home) noexcept {
-  std::vector<std::uint64_t> refs;
-  for (timer_shard& s : table().shards) {
-    sync::lock_guard held(s.lock);
-    for (const auto& [ref, t] : s.by_ref)
-      if (t->home == home) refs.push_back(ref);
-  }
-  for (const std::uint64_t ref : refs) end_timer(ref);
-}
-
-void drop_timers(pid who) noexcept {
-  timer_shard& s = table().of(who.serial());
+void drop_for_other(pid who) noexcept {
+  timer_shard& s = shards()[who.serial() % shard_count];
   std::vector<std::uint64_t> refs;
   {
     sync::lock_guard held(s.lock);
@@ -212,7 +272,87 @@ void drop_timers(pid who) noexcept {
     refs.swap(list->second);
     s.by_pid.erase(list);
   }
-  for (const std::uint64_t ref : refs) end_timer(ref);
+  drop_all(refs);
+}
+
+// --- starting, by addressee ------------------------------------------------------------------------------------------
+
+/// For the running or owned process `s` itself: it knows its timers without a lock.
+std::uint64_t start_own(thread_block& block, slot& s, std::int64_t after, node* n, reference* inside) {
+  auto& refs = detail::ext_of(s).timers;
+  make_room(refs);
+  address(*n, detail::pid_of(s));
+  process_timer& t = take_timer(block, reinterpret_cast<std::uintptr_t>(n));
+  const std::uint64_t ref = t.ref.load(sync::relaxed);
+  if (inside != nullptr) *inside = reference(ref);
+  refs.push_back(ref);
+  system_of(s).sched.start_timer(block, t, std::min(after, longest));
+  return ref;
+}
+
+/// For another one. If it ends meanwhile, either its end sees the timer in the table or we see the end: both store first
+/// and look then (`timed` and the table here, the serial there).
+void note_addressee(pid to, std::uint64_t ref) {
+  try {
+    note_for_other(to, ref);
+  } catch (...) {
+    cancel(here(), ref);
+    throw;
+  }
+  if (is_dead(to)) drop_for_other(to);
+}
+
+std::uint64_t start_for_other(thread_block& block, system& of, pid to, std::int64_t after, node* n, reference* inside) {
+  address(*n, to);
+  process_timer& t = take_timer(block, reinterpret_cast<std::uintptr_t>(n));
+  const std::uint64_t ref = t.ref.load(sync::relaxed);
+  if (inside != nullptr) *inside = reference(ref);
+  of.sched.start_timer(block, t, std::min(after, longest));
+  note_addressee(to, ref);
+  return ref;
+}
+
+std::unique_ptr<timer_extra> new_extra(pid to, std::string_view name, node* n) {
+  auto x = std::make_unique<timer_extra>();
+  x->message = n;
+  x->to = to;
+  x->name = name;
+  const system* of = runtime_of(to);
+  x->home = of != nullptr ? of->number : current_system().number;
+  return x;
+}
+
+}  // namespace
+
+std::uint64_t start_own_timer(slot& s, std::int64_t after, node* n) { return start_own(here(), s, after, n, nullptr); }
+
+void cancel_own_timer(slot& s, std::uint64_t ref) noexcept {
+  forget_newest(s, ref);
+  process_timer* t = directory.find(ref);
+  if (t == nullptr || !stop_timer(*t, ref)) return;
+  thread_block& block = here();
+  drop_load(block, *t);
+  give_timer(block, *t);
+}
+
+void drop_timers(slot& s, pid who) noexcept {
+  if (detail::extension* e = s.ext) {
+    drop_all(e->timers);
+    e->timers.clear();
+  }
+  if (s.timed.load(sync::seq_cst) != 0) drop_for_other(who);   // pairs with note_for_other
+}
+
+void drop_timers_of(unsigned home) noexcept { systems[home]->sched.expire_all(); }
+
+void shrink_timer_table() {
+  for (unsigned i = 0; i != shard_count; ++i) decltype(timer_shard::by_pid)().swap(shards()[i].by_pid);
+  for (auto& s : directory.segment) delete[] s.get(), s = nullptr;
+}
+
+void renew_timer_table() {
+  ::new (&directory) timer_directory;
+  for (unsigned i = 0; i != shard_count; ++i) ::new (&shards()[i]) timer_shard;
 }
 
 }  // namespace coppice::internal
@@ -221,55 +361,58 @@ namespace coppice {
 
 namespace detail {
 
-namespace {
-
-bool gone(pid to) noexcept { return to.is_local() && (!to || to.where()->serial.load(sync::seq_cst) != to.serial()); }
-
-}  // namespace
-
-reference start_timer_core(pid to, std::string_view name, duration after, duration, node* n, std::uint64_t ref) {
-  if (name.empty() && gone(to)) {                         // PR-82: nothing stays for the dead
-    internal::dispose(n, exit_reason::noproc);
-    return ref != 0 ? reference(ref) : reference::make();
+reference start_timer_core(pid to, std::string_view name, duration after, node* n, reference* inside) {
+  using namespace internal;
+  thread_block& block = internal::here();
+  system* of = runtime_of(to);
+  if (of != nullptr && block.process != nullptr && to == pid_of(*block.process))
+    return reference(start_own(block, *block.process, after.count(), n, inside));
+  if (name.empty() && is_dead(to)) {                        // PR-82: nothing stays for the dead
+    dispose(n, exit_reason::noproc);
+    return reference::make();
   }
-  internal::process_timer& t = internal::make_timer(to, name, n, ref);
-  const reference r(t.ref);
-  internal::add(t);
-  internal::start(t, after.count());
-  if (name.empty() && gone(to)) cancel_timer(r);            // it ended meanwhile and may not have seen this one
-  return r;
+  if (of != nullptr) return reference(start_for_other(block, *of, to, after.count(), n, inside));
+
+  auto x = new_extra(to, name, n);
+  const unsigned home = x->home;
+  process_timer& t = take_timer(block, extra_load(std::move(x)));
+  const std::uint64_t ref = t.ref.load(sync::relaxed);
+  if (inside != nullptr) *inside = reference(ref);
+  systems[home]->sched.start_timer(t, std::min(after.count(), longest));
+  if (to && to.is_local()) note_addressee(to, ref);         // a thread: its hidden process ends with it
+  return reference(ref);
 }
 
 reference start_interval_core(pid to, duration period, node* n, void (*copy)(const void* from, void* place)) {
-  if (gone(to)) {
-    internal::dispose(n, exit_reason::noproc);
+  using namespace internal;
+  if (is_dead(to)) {
+    dispose(n, exit_reason::noproc);
     return reference::make();
   }
-  internal::process_timer& t = internal::make_timer(to, {}, n, 0);
-  const reference r(t.ref);
-  t.period = period.count() > 0 ? period.count() : 1;
-  t.copy = copy;
-  t.next = sync::now() + t.period;
-  internal::add(t);
-  internal::systems[t.home]->sched.start_timer_at(t, t.next);
-  if (gone(to)) cancel_timer(r);
-  return r;
+  auto x = new_extra(to, {}, n);
+  x->period = period.count() > 0 ? period.count() : 1;
+  x->next = sync::now() + x->period;
+  x->copy = copy;
+  const unsigned home = x->home;
+  const std::int64_t first = x->next;
+  process_timer& t = take_timer(internal::here(), extra_load(std::move(x)));
+  const std::uint64_t ref = t.ref.load(sync::relaxed);
+  systems[home]->sched.start_timer_at(t, first);
+  if (to.is_local()) note_addressee(to, ref);
+  return reference(ref);
+}
+
+std::int64_t cancel_timer_core(reference timer) noexcept {
+  internal::thread_block& block = internal::here();
+  if (block.process != nullptr) internal::forget_newest(*block.process, timer.number());
+  return internal::cancel(block, timer.number());
+}
+
+std::int64_t read_timer_core(reference timer) noexcept {
+  internal::process_timer* t = internal::directory.find(timer.number());
+  return t == nullptr ? -1 : internal::timer_wheel::remaining(*t, sync::now(), t->ref, timer.number());
 }
 
 }  // namespace detail
-
-std::optional<duration> cancel_timer(reference timer) {
-  const std::int64_t left = internal::end_timer(timer.number());
-  return left < 0 ? std::nullopt : std::optional<duration>(duration(left));
-}
-
-std::optional<duration> read_timer(reference timer) {
-  internal::timer_shard& s = internal::table().of(timer.number());
-  detail::sync::lock_guard held(s.lock);
-  const auto found = s.by_ref.find(timer.number());
-  if (found == s.by_ref.end()) return std::nullopt;
-  const std::int64_t left = internal::timer_wheel::remaining(*found->second, detail::sync::now());
-  return left < 0 ? std::nullopt : std::optional<duration>(duration(left));
-}
 
 }  // namespace coppice

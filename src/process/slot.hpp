@@ -55,7 +55,7 @@ using handler = trampoline;
 /// A message or signal under way. Sizes 64, 128, 256, 512 from the block cache, larger ones from the heap.
 struct node {
   node* next = nullptr;                           // inbox: the next older one; fifo: the next newer one, the newest's the oldest
-  std::uint64_t serial = 0;                       // the incarnation it is meant for; the consumer compares (PR-1)
+  sync::var<std::uint64_t> serial;                // the incarnation it is meant for; the consumer compares (PR-1)
   const message_descriptor* type = nullptr;       // null for signals
   handler run = nullptr;                          // the trampoline of a typed send; null: looked up by key
   node_kind kind = node_kind::info;
@@ -137,6 +137,7 @@ struct extension {
   std::vector<open_reply> open_replies;       // `from`s that outlived their handler; swept when the vector would grow
   std::vector<open_reply> exit_waiters;       // stop(): answered with the exit reason at the very end
   std::vector<dictionary_entry> dictionary;
+  std::vector<std::uint64_t> timers;          // references of those it started for itself: see process_timer.hpp
   lineage* origin = nullptr;                  // who made us, and who made them
   lineage* own = nullptr;                     // what our children get; made when the first one is
   std::vector<pid> callers;

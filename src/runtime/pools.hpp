@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// pools: the memory that outlives every runtime: message nodes and process slots. One set for the program, made at first
+// pools: the memory that outlives every runtime: message nodes, process slots, timers. One set for the program, made at first
 // use and never destroyed, so that a stale pid always meets a constructed slot, whichever runtime it came from.
 #pragma once
 
@@ -10,11 +10,16 @@
 namespace coppice::internal {
 
 struct pools {
-  pools(construct_block make_slot, construct_block make_reply)
-      : slots(make_slot), replies({.block_bytes = 64, .construct = make_reply}) {}
+  static constexpr std::size_t timer_bytes = 64;
+
+  pools(construct_block make_slot, construct_block make_reply, construct_block make_timer)
+      : slots(make_slot),
+        replies({.block_bytes = 64, .construct = make_reply}),
+        timers({.block_bytes = timer_bytes, .construct = make_timer}) {}
   block_depot nodes;
   slot_arena slots;
   block_pool replies;
+  block_pool timers;
   fiber_pool fibers;
 };
 
@@ -23,8 +28,9 @@ pools& program_pools();
 void renew_program_pools();
 /// Gives the pools back. Only for the simulation, at the end of a run: no thread's block is left, no process lives.
 void drop_program_pools();
-/// Construct a slot's control block, and a reply slot, in a fresh block. The process room tells before the first use.
+/// Construct a slot's control block, a reply slot, and a timer in a fresh block. The process room tells before the first use.
 extern construct_block make_slot;
 extern construct_block make_reply;
+extern construct_block make_timer;
 
 }  // namespace coppice::internal

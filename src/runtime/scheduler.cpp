@@ -423,14 +423,6 @@ bool scheduler::fire_timers(worker& w, std::int64_t now) noexcept {
   return any;
 }
 
-void scheduler::start_timer(timer_node& t, std::int64_t after) noexcept {
-  thread_block& block = here();
-  if (is_worker(block))
-    block.at->wheel.start(t, after);
-  else
-    start_timer_at(t, sync::now() + after);
-}
-
 void scheduler::start_timer_at(timer_node& t, std::int64_t deadline) noexcept {
   thread_block& block = here();
   if (is_worker(block)) {
@@ -442,6 +434,10 @@ void scheduler::start_timer_at(timer_node& t, std::int64_t deadline) noexcept {
   w.wheel.start_at(t, deadline);
   sync::fence(sync::seq_cst);                // pairs with sleep's store of asleep_until and second look
   if (w.asleep_until.load(sync::seq_cst) > deadline) unpark(w.index);
+}
+
+void scheduler::expire_all() noexcept {
+  for (unsigned i = 0; i < count_.load(sync::relaxed); ++i) fire_timers(*workers_[i], sync::never);
 }
 
 void scheduler::leave_queue_to_others() noexcept {

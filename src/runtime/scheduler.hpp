@@ -98,8 +98,17 @@ class scheduler {
   void push_pinned(runnable* r, unsigned index) noexcept;
 
   /// Starts `t`, `after` ns from now.
-  void start_timer(timer_node& t, std::int64_t after) noexcept;
+  void start_timer(timer_node& t, std::int64_t after) noexcept { start_timer(here(), t, after); }
+  /// `block` is the calling thread's.
+  void start_timer(thread_block& block, timer_node& t, std::int64_t after) noexcept {
+    if (is_worker(block)) [[likely]]
+      block.at->wheel.start(t, after);
+    else
+      start_timer_at(t, sync::now() + after);
+  }
   void start_timer_at(timer_node& t, std::int64_t deadline) noexcept;
+  /// After `stop`: fires what is left, however far ahead; nothing may stay in wheels that are about to go.
+  void expire_all() noexcept;
 
   /// Announces that the calling worker may be away for long: its queue is handed over at once.
   void leave_queue_to_others() noexcept;

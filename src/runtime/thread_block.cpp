@@ -28,7 +28,7 @@ void (*retire_proxy)(thread_block&) noexcept = nullptr;
 pools& program_pools() {
   sync::lock_guard held(making_pools);
   if (current_pools == nullptr) {
-    current_pools = new pools(make_slot, make_reply);
+    current_pools = new pools(make_slot, make_reply, make_timer);
     watch_fibers(current_pools->fibers);       // a fault on one of their stacks names its process
   }
   return *current_pools;
@@ -49,9 +49,10 @@ void drop_program_pools() {
 
 construct_block make_slot = nullptr;
 construct_block make_reply = nullptr;
+construct_block make_timer = nullptr;
 
 thread_block::thread_block()
-    : fibers(program_pools().fibers), blocks(program_pools().nodes), slots(program_pools().slots), replies(program_pools().replies) {
+    : fibers(program_pools().fibers), blocks(program_pools().nodes), slots(program_pools().slots), replies(program_pools().replies), timers(program_pools().timers) {
   random = (static_cast<std::uint64_t>(sync::now()) * 0x9E3779B97F4A7C15u) | 1;
 }
 

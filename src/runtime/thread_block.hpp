@@ -43,6 +43,7 @@ struct thread_block {
   block_cache blocks;
   slot_cache slots;
   pool_cache replies;                   // reply slots: type-stable
+  pool_cache timers;                    // type-stable, too
   detail::slot* proxy = nullptr;        // the hidden process of a plain thread
 
   /// A number that was never given out in this program.

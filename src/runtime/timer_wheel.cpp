@@ -132,8 +132,17 @@ bool timer_wheel::cancel(timer_node& node) noexcept {
   if (wheel == nullptr) return false;  // never started
   sync::lock_guard guard(wheel->lock_);
   if (!wheel->holds(node)) return false;
-  wheel->unlink(node);
-  node.state_.store(timer_node::idle, sync::relaxed);
+  wheel->withdraw(node);
+  return true;
+}
+
+bool timer_wheel::cancel(timer_node& node, const sync::atomic<std::uint64_t>& tag, std::uint64_t expected) noexcept {
+  timer_wheel* wheel = node.wheel_.load(sync::relaxed);
+  if (wheel == nullptr) return false;
+  sync::lock_guard guard(wheel->lock_);
+  // Whoever started the node set the tag before it took this lock.
+  if (!wheel->holds(node) || tag.load(sync::relaxed) != expected) return false;
+  wheel->withdraw(node);
   return true;
 }
 
@@ -142,6 +151,14 @@ std::int64_t timer_wheel::remaining(timer_node& node, std::int64_t now) noexcept
   if (wheel == nullptr) return -1;
   sync::lock_guard guard(wheel->lock_);
   return wheel->holds(node) ? node.left(now) : -1;
+}
+
+std::int64_t timer_wheel::remaining(timer_node& node, std::int64_t now, const sync::atomic<std::uint64_t>& tag,
+                                    std::uint64_t expected) noexcept {
+  timer_wheel* wheel = node.wheel_.load(sync::relaxed);
+  if (wheel == nullptr) return -1;
+  sync::lock_guard guard(wheel->lock_);
+  return wheel->holds(node) && tag.load(sync::relaxed) == expected ? node.left(now) : -1;
 }
 
 bool timer_wheel::advance(std::int64_t now, due_timers& due) noexcept {
@@ -271,6 +288,12 @@ void timer_wheel::unlink(timer_node& node) noexcept {
   if (offset >= sizeof slots_) return;  // fresh_ or rest_
   const std::size_t index = offset / sizeof(timer_link);
   occupied_[index / slots] = occupied_[index / slots] & ~(std::uint64_t{1} << index % slots);
+}
+
+// A pending node becomes the caller's.
+void timer_wheel::withdraw(timer_node& node) noexcept {
+  unlink(node);
+  node.state_.store(timer_node::idle, sync::relaxed);
 }
 
 void timer_wheel::make_empty(timer_link& list) noexcept {

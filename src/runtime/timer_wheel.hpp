@@ -59,6 +59,8 @@ class timer_node : private timer_link {
     if (deadline < 0) return ~deadline;  // never armed: all of it
     return deadline > now ? deadline - now : 0;
   }
+  /// For the same: whether `left` depends on `now`.
+  bool was_armed() const noexcept { return deadline_ >= 0; }
 
  private:
   friend class timer_wheel;
@@ -131,8 +133,14 @@ class timer_wheel {
   /// Thread: any; the node may be on any wheel.   Cost: O(1), one lock.
   static bool cancel(timer_node& node) noexcept;
 
+  /// The same if `tag` is `expected`, too. For nodes in type-stable memory that is used again: whoever starts a node sets its
+  /// tag before, to something new each time; so what is pending with the expected tag is what the caller means.
+  static bool cancel(timer_node& node, const sync::atomic<std::uint64_t>& tag, std::uint64_t expected) noexcept;
+
   /// Nanoseconds left at `now`, or -1 if the node is not pending. Thread: any.
   static std::int64_t remaining(timer_node& node, std::int64_t now) noexcept;
+  static std::int64_t remaining(timer_node& node, std::int64_t now, const sync::atomic<std::uint64_t>& tag,
+                                std::uint64_t expected) noexcept;
 
   /// Arms what is fresh and puts what is due at `now` behind `due`. At most `advance_nodes` nodes are dealt with.
   /// Returns: false if there is more to do: call it again (next_deadline() says so, too).
@@ -176,6 +184,7 @@ class timer_wheel {
   void adopt(timer_node& node) noexcept;
   bool holds(const timer_node& node) const noexcept;
   void unlink(timer_node& node) noexcept;
+  void withdraw(timer_node& node) noexcept;
 
   alignas(64) sync::spinlock lock_;
   // What next_deadline() would say, or earlier. Written under the lock; read without it by `advance` alone, where an old

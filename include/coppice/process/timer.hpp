@@ -22,25 +22,23 @@ struct timed_out {
 template <class M>
   requires message_type<std::decay_t<M>>
 reference send_after(duration wait, pid to, M&& m) {
-  return detail::start_timer_core(to, {}, wait, duration{0},
-                                  detail::construct_in(detail::new_node(descriptor_of<std::decay_t<M>>()), static_cast<M&&>(m)), 0);
+  return detail::start_timer_core(to, {}, wait,
+                                  detail::construct_in(detail::new_node(descriptor_of<std::decay_t<M>>()), static_cast<M&&>(m)), nullptr);
 }
 /// To a local name, looked up when the timer fires; nobody has it then: dropped silently.   Spec: PR-82.
 template <class M>
   requires message_type<std::decay_t<M>>
 reference send_after(duration wait, std::string_view name, M&& m) {
-  return detail::start_timer_core({}, name, wait, duration{0},
-                                  detail::construct_in(detail::new_node(descriptor_of<std::decay_t<M>>()), static_cast<M&&>(m)), 0);
+  return detail::start_timer_core({}, name, wait,
+                                  detail::construct_in(detail::new_node(descriptor_of<std::decay_t<M>>()), static_cast<M&&>(m)), nullptr);
 }
 /// Delivers timed_out<M>{reference, m}.   Spec: PR-80.
 template <class M>
   requires message_type<std::decay_t<M>>
 reference start_timer(duration wait, pid to, M&& m) {
-  const reference ref = reference::make();
   using wrapped = timed_out<std::decay_t<M>>;
-  return detail::start_timer_core(to, {}, wait, duration{0},
-                                  detail::construct_in(detail::new_node(descriptor_of<wrapped>()), wrapped{ref, static_cast<M&&>(m)}),
-                                  ref.number());
+  detail::node* n = detail::construct_in(detail::new_node(descriptor_of<wrapped>()), wrapped{{}, static_cast<M&&>(m)});
+  return detail::start_timer_core(to, {}, wait, n, &static_cast<wrapped*>(detail::payload_of(*n))->ref);
 }
 /// Delivers a copy of `m` every `period`, the first one `period` from now, keeping cadence with its start; ends with `to`.
 /// Spec: PR-84.
@@ -54,8 +52,16 @@ reference send_every(duration period, pid to, const M& m) {
 /// Stops a timer.
 /// Returns: the time that was left: then the message never arrives; empty: it has fired (the message may be in the mailbox
 ///          already), was cancelled, or never was.   Thread: any.   Spec: PR-81.
-std::optional<duration> cancel_timer(reference timer);
+inline std::optional<duration> cancel_timer(reference timer) {
+  const std::int64_t left = detail::cancel_timer_core(timer);
+  if (left < 0) return std::nullopt;
+  return duration(left);
+}
 /// How long it has to go; empty as above.
-std::optional<duration> read_timer(reference timer);
+inline std::optional<duration> read_timer(reference timer) {
+  const std::int64_t left = detail::read_timer_core(timer);
+  if (left < 0) return std::nullopt;
+  return duration(left);
+}
 
 }  // namespace coppice

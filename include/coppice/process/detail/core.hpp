@@ -110,9 +110,12 @@ struct receive_clause {
 bool receive_core(std::span<const receive_clause> clauses, duration wait);
 
 /// The timers of send_after and its kin.
-/// `ref`: 0 makes a new one.
-reference start_timer_core(pid to, std::string_view name, duration after, duration every, node* n, std::uint64_t ref);
+/// `inside`: where the message tells the timer's reference, or null.
+reference start_timer_core(pid to, std::string_view name, duration after, node* n, reference* inside);
 reference start_interval_core(pid to, duration period, node* n, void (*copy)(const void* from, void* place));
+/// Both return the nanoseconds that are left, or -1.
+std::int64_t cancel_timer_core(reference timer) noexcept;
+std::int64_t read_timer_core(reference timer) noexcept;
 
 // --- handlers --------------------------------------------------------------------------------------------------------
 
