@@ -5,73 +5,31 @@
 //
 //   look: read until the socket is empty, run every complete request, send all answers at once, settle
 //
-// Each request runs in a process of its own, which shares an `exchange` with the connection. Whichever of the two lives
-// longer keeps the exchange, and with it the bytes that the request's views point to.
+// Each request runs in a process of its own (http_exchange.hpp).
 //
 // Invariants
 //  1. `buffer` is null while the connection is idle; while it waits for the rest of a head it is just large enough.
 //  2. While a request's process may run, the bytes of its head are neither moved nor given back.
 //  3. The socket is closed by the connection's end and nowhere else.
 #include "app/http_core.hpp"
+#include "app/http_exchange.hpp"
 #include "app/http_parser.hpp"
 #include "app/http_writer.hpp"
+#include "app/read_buffer.hpp"
 #include "process/mailbox.hpp"
 #include "process/signal.hpp"
 #include "process/spawn.hpp"
 #include "process/system.hpp"
 
-#include <coppice/base/assert.hpp>
 #include <coppice/base/log_sink.hpp>
 #include <coppice/process/process.hpp>
 
 #include <cerrno>
-#include <cstring>
 #include <new>
 
 #include <unistd.h>
 
 namespace coppice::internal {
-
-// --- buffers ---------------------------------------------------------------------------------------------------------
-
-namespace {
-
-constexpr std::size_t buffers_kept = 64;       // a megabyte; more at a time come from the heap and go back there
-
-struct buffer_list {
-  sync::spinlock lock;
-  std::size_t count = 0;
-  read_buffer* kept[buffers_kept] = {};
-};
-buffer_list large_buffers;
-
-}  // namespace
-
-read_buffer* make_buffer(std::size_t capacity) {
-  if (capacity == read_buffer::large) {
-    sync::lock_guard held(large_buffers.lock);
-    if (large_buffers.count > 0) {
-      read_buffer* b = large_buffers.kept[--large_buffers.count];
-      b->begin = b->end = 0;
-      return b;
-    }
-  }
-  auto* b = ::new (::operator new(sizeof(read_buffer) + capacity)) read_buffer;
-  b->capacity = static_cast<std::uint32_t>(capacity);
-  return b;
-}
-
-void drop_buffer(read_buffer* b) noexcept {
-  if (b == nullptr) return;
-  if (b->capacity == read_buffer::large) {
-    sync::lock_guard held(large_buffers.lock);
-    if (large_buffers.count < buffers_kept) {
-      large_buffers.kept[large_buffers.count++] = b;
-      return;
-    }
-  }
-  ::operator delete(b);
-}
 
 // --- the connection's state ------------------------------------------------------------------------------------------
 
@@ -85,13 +43,13 @@ struct connection {
   http_core& core;
   stream_socket sock;
   read_buffer* buffer = nullptr;
-  connection* before = nullptr;                // in the core's list
+  connection* before = nullptr;  // in the core's list
   connection* next = nullptr;
   pid me{};
-  std::int64_t deadline = sync::never;         // of the phase
+  std::int64_t deadline = sync::never;  // of the phase
   phase_of phase = idle;
   bool listed = false;
-  std::uint32_t drained = 0;                   // bytes thrown away while lingering
+  std::uint32_t drained = 0;  // bytes thrown away while lingering
 };
 
 connection::~connection() {
@@ -103,7 +61,7 @@ connection::~connection() {
       (before != nullptr ? before->next : core.first) = next;
       if (next != nullptr) next->before = before;
     }
-    core.open.fetch_sub(1, sync::seq_cst);     // pairs with the listener's pause: it sees this, or we see it paused
+    core.open.fetch_sub(1, sync::seq_cst);  // pairs with the listener's pause: it sees this, or we see it paused
     core.leave();
     if (core.accept_paused.load(sync::seq_cst) != 0) send_look(core.listener);
   }
@@ -119,77 +77,6 @@ std::vector<pid> connections_of(http_core& core) {
 }
 
 namespace {
-
-// --- one request -----------------------------------------------------------------------------------------------------
-
-/// What the connection and the process of a request share.
-struct exchange {
-  exchange(http_core& c, slot& w) : core(c), waiter(w), parser(parser_limits{c.options.max_body_bytes}) { core.hold(); }
-  ~exchange() {
-    drop_buffer(kept);
-    core.drop();
-  }
-  exchange(const exchange&) = delete;
-  void drop() noexcept {
-    if (holders.fetch_sub(1, sync::acq_rel) == 1) delete this;
-  }
-
-  http_core& core;
-  slot& waiter;
-  std::uint64_t number = 0;
-  sync::atomic<std::uint32_t> holders{1};
-  sync::atomic<std::uint32_t> done;            // 1: the request's process has ended
-  bool answered = false;                       // `response` is the handler's
-  http_parser parser;
-  http_response response;
-  read_buffer* kept = nullptr;                 // when the connection has left the request alone
-};
-
-/// The state of a request's process: its end, however it comes, wakes the connection.
-struct request_job {
-  explicit request_job(exchange& e) noexcept : shared(&e) {}
-  request_job(request_job&& other) noexcept : shared(std::exchange(other.shared, nullptr)) {}
-  ~request_job() {
-    if (shared == nullptr) return;
-    slot& waiter = shared->waiter;
-    const std::uint64_t number = shared->number;
-    shared->done.store(1, sync::seq_cst);      // pairs with wait_until's ask
-    shared->drop();
-    wake(waiter, number);
-  }
-  void operator()() {
-    shared->response = shared->core.handler(http_request(shared->parser.parts()));
-    shared->answered = true;
-  }
-  exchange* shared;
-};
-
-using job_body = detail::body_of<request_job>;
-constexpr detail::class_descriptor request_class{
-    .name = "http_request", .key = 0, .state_size = sizeof(request_job), .state_align = alignof(request_job), .flags = 0,
-    .stack_bytes = 0, .destroy = &job_body::destroy, .print = nullptr, .body = &job_body::run, .handles = nullptr, .table = nullptr};
-
-bool is_done(void* raw) { return static_cast<exchange*>(raw)->done.load(sync::seq_cst) != 0; }
-
-/// The connection's part of an exchange. When it leaves before the request's process has ended, it ends that, and the bytes
-/// stay with the exchange.
-struct own_exchange {
-  own_exchange(connection& c, slot& self) : of(c), x(new exchange(c.core, self)) {}
-  ~own_exchange() {
-    if (running && !is_done(x)) {
-      x->kept = std::exchange(of.buffer, nullptr);
-      send_exit(process, pid{}, exit_reason::kill);
-    }
-    x->drop();
-  }
-  own_exchange(const own_exchange&) = delete;
-  exchange* operator->() const noexcept { return x; }
-
-  connection& of;
-  exchange* x;
-  pid process{};
-  bool running = false;
-};
 
 http_response plain_answer(int status, std::string_view why = {}) {
   std::string body = std::to_string(status);
@@ -230,21 +117,20 @@ class look {
   void flush_some();
   bool settle();
   refusal judge_unfinished(std::string_view bytes) const;
-  std::span<char> room() noexcept { return {c_.buffer->bytes() + c_.buffer->end, c_.buffer->capacity - c_.buffer->end}; }
 
   connection& c_;
   slot& self_;
   std::string out_;
-  bool empty_ = false;                         // nothing more to read just now
-  bool ended_ = false;                         // the client will send no more
-  bool broken_ = false;                        // nothing can be sent any more
-  bool heard_ = false;                         // something was read
-  bool answered_ = false;                      // a request was dealt with
+  bool empty_ = false;     // nothing more to read just now
+  bool ended_ = false;     // the client will send no more
+  bool broken_ = false;    // nothing can be sent any more
+  bool heard_ = false;     // something was read
+  bool answered_ = false;  // a request was dealt with
 };
 
-constexpr int longest_look = 16;               // buffers read before others get their turn
+constexpr int longest_look = 16;  // buffers read before others get their turn
 constexpr std::size_t most_held_back = 64 * 1024;
-constexpr std::int64_t patience = 1'000'000;   // ns: answers wait so long for the next one of a pipeline
+constexpr std::int64_t patience = 1'000'000;  // ns: answers wait so long for the next one of a pipeline
 constexpr std::int64_t linger_time = 1'000'000'000;
 constexpr std::uint32_t linger_bytes = 1 << 20;
 constexpr std::size_t largest_head = 15 * 1024;
@@ -254,14 +140,7 @@ std::int64_t from_now(duration d) noexcept { return d == infinity ? sync::never 
 
 bool look::run() {
   if (c_.buffer == nullptr || c_.buffer->capacity != read_buffer::large) {
-    read_buffer* big = make_buffer(read_buffer::large);
-    if (read_buffer* small = c_.buffer) {
-      const std::string_view rest = small->rest();
-      std::memcpy(big->bytes(), rest.data(), rest.size());
-      big->end = static_cast<std::uint32_t>(rest.size());
-      drop_buffer(small);
-    }
-    c_.buffer = big;
+    c_.buffer = c_.buffer == nullptr ? make_buffer(read_buffer::large) : resized(c_.buffer, read_buffer::large);
   }
   for (int i = 0;; ++i) {
     if (fill() == step::over) return false;
@@ -269,7 +148,7 @@ bool look::run() {
     if (out_.size() > most_held_back || s == step::over || ended_ || empty_) flush();
     if (broken_) return false;
     if (s == step::over) return c_.phase == connection::lingering;
-    if (ended_) return false;                  // what is left is half a request of a client that has gone
+    if (ended_) return false;  // what is left is half a request of a client that has gone
     if (empty_) return settle();
     if (i == longest_look) {
       flush();
@@ -283,13 +162,9 @@ bool look::run() {
 look::step look::fill() {
   read_buffer& b = *c_.buffer;
   if (b.is_empty()) b.begin = b.end = 0;
-  if (b.end == b.capacity && b.begin > 0) {
-    std::memmove(b.bytes(), b.bytes() + b.begin, b.end - b.begin);
-    b.end -= b.begin;
-    b.begin = 0;
-  }
-  const std::span<char> into = room();
-  if (into.empty()) return step::more;         // a head of this size is refused before it fills the buffer
+  if (b.end == b.capacity) b.move_rest_to(0);
+  const std::span<char> into = b.room();
+  if (into.empty()) return step::more;  // a head of this size is refused before it fills the buffer
   const io_result got = c_.sock.try_read(into);
   if (got.error == EAGAIN) return empty_ = true, step::more;
   if (got.error != 0) return step::over;
@@ -303,7 +178,7 @@ look::step look::fill() {
 look::step look::run_complete() {
   for (;;) {
     read_buffer& b = *c_.buffer;
-    while (!b.is_empty() && (b.bytes()[b.begin] == '\r' || b.bytes()[b.begin] == '\n')) ++b.begin;   // RFC 9112, 2.2
+    while (!b.is_empty() && (b.bytes()[b.begin] == '\r' || b.bytes()[b.begin] == '\n')) ++b.begin;  // RFC 9112, 2.2
     const std::string_view bytes = b.rest();
     if (bytes.empty()) return step::more;
     const std::size_t end = bytes.find("\r\n\r\n");
@@ -321,14 +196,15 @@ look::step look::run_complete() {
 refusal look::judge_unfinished(std::string_view bytes) const {
   const std::size_t line = bytes.find('\n');
   if (line != std::string_view::npos && (line == 0 || bytes[line - 1] != '\r')) return {400, "lines end with CR LF"};
-  const std::size_t most = c_.core.options.max_head_bytes < largest_head ? c_.core.options.max_head_bytes : largest_head;
+  const std::size_t most =
+      c_.core.options.max_head_bytes < largest_head ? c_.core.options.max_head_bytes : largest_head;
   if (bytes.size() <= most) return {};
   if (line == std::string_view::npos || line > most) return {414, "the first line is too long"};
   return {431, "the head is too large"};
 }
 
 look::step look::run_one(std::string_view head) {
-  own_exchange x(c_, self_);
+  own_exchange x(c_.core, self_, c_.buffer);
   if (const refusal why = x->parser.take_head(head)) return refuse(why);
   c_.buffer->begin += static_cast<std::uint32_t>(head.size());
   if (!x->parser.is_complete())
@@ -353,24 +229,20 @@ refusal look::take_body(own_exchange& x) {
     read_buffer& b = *c_.buffer;
     std::size_t taken = 0;
     if (!b.is_empty()) {
-      invited = true;                          // it has begun to send without waiting
+      invited = true;  // it has begun to send without waiting
       if (const refusal why = x->parser.take_body(b.rest(), taken)) return why;
       b.begin += static_cast<std::uint32_t>(taken);
       if (x->parser.is_complete()) return {};
     }
-    if (b.begin > start && b.end == b.capacity) {
-      std::memmove(b.bytes() + start, b.bytes() + b.begin, b.end - b.begin);
-      b.end -= b.begin - start;
-      b.begin = start;
-    }
-    if (room().empty()) return {413, "a chunk's head is too large"};
+    if (b.end == b.capacity) b.move_rest_to(start);
+    if (b.room().empty()) return {413, "a chunk's head is too large"};
     if (ended_) return {400, "the body ends too early"};
     if (!invited) out_ += "HTTP/1.1 100 Continue\r\n\r\n";
     invited = true;
     flush();
     if (broken_) return gone;
     const std::int64_t left = deadline == sync::never ? sync::never : deadline - sync::now();
-    const io_result got = left <= 0 ? io_result{0, ETIMEDOUT} : c_.sock.read_some(room(), left);
+    const io_result got = left <= 0 ? io_result{0, ETIMEDOUT} : c_.sock.read_some(b.room(), left);
     if (got.error == ETIMEDOUT) return {408, "the body took too long"};
     if (got.error != 0) return gone;
     ended_ = got.ended();
@@ -381,21 +253,13 @@ refusal look::take_body(own_exchange& x) {
 
 /// Lets the handler answer, in a process of its own. Returns: an answer, however that ends.
 http_response look::run_handler(own_exchange& x) {
-  request_job job(*x.x);
-  x->holders.fetch_add(1, sync::relaxed);
-  x->number = begin_wait(self_);
-  try {
-    x.process = detail::spawn_core({.cls = &request_class, .make = {&job_body::construct, &job}}).who;
-  } catch (const exit_error&) {
-    return last_answer(503, "no more requests are taken");
-  }
-  x.running = true;
+  if (!x.start()) return last_answer(503, "no more requests are taken");
   bool done = false;
-  if (!out_.empty()) {                         // the answers before this one do not wait for a slow handler
-    done = wait_until(self_, x->number, wait_state::signals, patience, &is_done, x.x);
+  if (!out_.empty()) {  // the answers before this one do not wait for a slow handler
+    done = x.wait(patience);
     if (!done) flush_some();
   }
-  if (!done) done = wait_until(self_, x->number, wait_state::signals, ns(c_.core.options.handler_timeout), &is_done, x.x);
+  if (!done) done = x.wait(ns(c_.core.options.handler_timeout));
   if (done && x->answered) return std::move(x->response);
   c_.core.failed.fetch_add(1, sync::relaxed);
   return done ? plain_answer(500) : last_answer(503, "the answer took too long");
@@ -408,7 +272,10 @@ void look::answer(const http_response& r, const answer_form& form) {
   c_.core.requests.fetch_add(1, sync::relaxed);
   if (append_response(out_, r, form)) return;
   c_.core.failed.fetch_add(1, sync::relaxed);
-  write_report({.level = log_level::error, .kind = "http", .headline = "http_server: a response with a line break in a header, or without a proper status, became a 500"});
+  write_report(
+      {.level = log_level::error,
+       .kind = "http",
+       .headline = "http_server: a response with a line break in a header, or without a proper status, became a 500"});
   append_response(out_, plain_answer(500), form);
 }
 
@@ -457,11 +324,7 @@ bool look::settle() {
     if (heard_ || c_.phase != connection::idle) c_.deadline = from_now(c_.core.options.idle_timeout);
     c_.phase = connection::idle;
   } else {
-    const std::string_view rest = c_.buffer->rest();
-    read_buffer* small = make_buffer(rest.size());
-    std::memcpy(small->bytes(), rest.data(), rest.size());
-    small->end = small->capacity;
-    drop_buffer(std::exchange(c_.buffer, small));
+    c_.buffer = resized(c_.buffer, c_.buffer->rest().size());
     if (c_.phase != connection::in_head || answered_) c_.deadline = from_now(c_.core.options.head_timeout);
     c_.phase = connection::in_head;
   }
@@ -513,10 +376,17 @@ void handle(slot& self, node* n) noexcept {
 
 constexpr detail::behaviour connection_behaviour = socket_behaviour("http_connection", &handle);
 constexpr detail::class_descriptor connection_class{
-    .name = "http_connection", .key = type_hash<connection>(), .state_size = sizeof(connection), .state_align = alignof(connection),
-    .flags = static_cast<std::uint32_t>(detail::class_flag::queued), .stack_bytes = 0,
+    .name = "http_connection",
+    .key = type_hash<connection>(),
+    .state_size = sizeof(connection),
+    .state_align = alignof(connection),
+    .flags = static_cast<std::uint32_t>(detail::class_flag::queued),
+    .stack_bytes = 0,
     .destroy = [](void* p) noexcept { static_cast<connection*>(p)->~connection(); },
-    .print = nullptr, .body = nullptr, .handles = &connection_behaviour, .table = nullptr};
+    .print = nullptr,
+    .body = nullptr,
+    .handles = &connection_behaviour,
+    .table = nullptr};
 
 }  // namespace
 
@@ -549,7 +419,7 @@ void start_connection(http_core& core, int fd) {
   core.living.fetch_add(1, sync::relaxed);
   c.deadline = from_now(core.options.idle_timeout);
   c.sock.set_deadline(c.deadline);
-  leave(*s);                                   // idle from here on, or queued if its first bytes are there already
+  leave(*s);  // idle from here on, or queued if its first bytes are there already
 }
 
 }  // namespace coppice::internal

@@ -22,22 +22,6 @@ namespace sync = detail::sync;
 
 struct connection;
 
-/// Bytes of a connection that are not dealt with yet: `begin` to `end`. Large ones come from a list, small ones (the
-/// beginning of a head whose client takes its time) from the heap, in the size that is needed.
-struct read_buffer {
-  static constexpr std::size_t large = 16 * 1024 - 16;
-  std::uint32_t capacity = 0;
-  std::uint32_t begin = 0;
-  std::uint32_t end = 0;
-  char* bytes() noexcept { return reinterpret_cast<char*>(this + 1); }
-  std::string_view rest() noexcept { return {bytes() + begin, end - begin}; }
-  bool is_empty() const noexcept { return begin == end; }
-};
-
-/// At least `capacity` bytes; `read_buffer::large` is cheap.   Throws: std::bad_alloc.
-read_buffer* make_buffer(std::size_t capacity);
-void drop_buffer(read_buffer* b) noexcept;
-
 /// Somebody in http_server::stop.
 struct stop_waiter {
   detail::slot* who;
@@ -56,13 +40,13 @@ struct http_core {
   std::uint16_t port = 0;
   sync::atomic<std::uint32_t> holders{1};
   sync::atomic<std::uint32_t> phase;
-  sync::atomic<std::uint64_t> living;          // connections and the listener
-  sync::atomic<std::uint64_t> open;            // connections
+  sync::atomic<std::uint64_t> living;  // connections and the listener
+  sync::atomic<std::uint64_t> open;    // connections
   sync::atomic<std::uint64_t> accepted;
   sync::atomic<std::uint64_t> requests;
   sync::atomic<std::uint64_t> failed;
   sync::atomic<std::uint64_t> idle_closed;
-  sync::atomic<std::uint32_t> accept_paused;   // the listener waits for a connection to close
+  sync::atomic<std::uint32_t> accept_paused;  // the listener waits for a connection to close
   sync::atomic<std::uint32_t> handles{1};
   pid listener{};
 
@@ -80,11 +64,14 @@ struct http_core {
 };
 
 /// A behaviour that knows `io_ready` and nothing else.
-constexpr detail::behaviour socket_behaviour(std::string_view name, void (*handle)(detail::slot&, detail::node*) noexcept) noexcept {
+constexpr detail::behaviour socket_behaviour(std::string_view name,
+                                             void (*handle)(detail::slot&, detail::node*) noexcept) noexcept {
   return {.name = name,
           .handle = handle,
           .finish = [](detail::slot&, detail::handler_frame&) noexcept {},
-          .find = [](const detail::class_descriptor&, detail::node_kind, std::uint64_t) noexcept -> detail::trampoline { return nullptr; },
+          .find = [](const detail::class_descriptor&, detail::node_kind, std::uint64_t) noexcept -> detail::trampoline {
+            return nullptr;
+          },
           .ended = [](detail::slot&, const exit_reason&) {}};
 }
 /// Takes the node. False: it was something else, and was refused.

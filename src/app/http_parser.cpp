@@ -18,14 +18,22 @@ std::string_view standard(boost::beast::string_view v) noexcept { return {v.data
 
 http_method method_of(http::verb verb) noexcept {
   switch (verb) {
-    case http::verb::get: return http_method::get;
-    case http::verb::head: return http_method::head;
-    case http::verb::post: return http_method::post;
-    case http::verb::put: return http_method::put;
-    case http::verb::delete_: return http_method::del;
-    case http::verb::patch: return http_method::patch;
-    case http::verb::options: return http_method::options;
-    default: return http_method::other;
+    case http::verb::get:
+      return http_method::get;
+    case http::verb::head:
+      return http_method::head;
+    case http::verb::post:
+      return http_method::post;
+    case http::verb::put:
+      return http_method::put;
+    case http::verb::delete_:
+      return http_method::del;
+    case http::verb::patch:
+      return http_method::patch;
+    case http::verb::options:
+      return http_method::options;
+    default:
+      return http_method::other;
   }
 }
 
@@ -43,7 +51,7 @@ bool names_other_version(std::string_view head) noexcept {
 
 http_parser::http_parser(const parser_limits& limits) {
   base::eager(true);
-  base::header_limit(64 * 1024);         // the caller's limit is lower: it counts the bytes before it asks
+  base::header_limit(64 * 1024);  // the caller's limit is lower: it counts the bytes before it asks
   base::body_limit(limits.body_bytes);
 }
 
@@ -66,15 +74,21 @@ refusal http_parser::take_body(std::string_view bytes, std::size_t& taken) {
 }
 
 http_request::parts http_parser::parts() const noexcept {
-  return {.method = method_, .method_text = method_text_, .target = target_, .body = body_, .fields = fields(),
-          .parameters = {}, .version = version_};
+  return {.method = method_,
+          .method_text = method_text_,
+          .target = target_,
+          .body = body_,
+          .fields = fields(),
+          .parameters = {},
+          .version = version_};
 }
 
 refusal http_parser::judged(const error_code& ec, std::string_view bytes) const {
   if (refused_) return refused_;
   if (ec == http::error::body_limit) return {413, "the body is too large"};
   if (ec == http::error::header_limit) return {431, "the head is too large"};
-  if (ec == http::error::bad_version && names_other_version(bytes)) return {505, "HTTP/1.0 and HTTP/1.1 are spoken here"};
+  if (ec == http::error::bad_version && names_other_version(bytes))
+    return {505, "HTTP/1.0 and HTTP/1.1 are spoken here"};
   return {400, "not a well-formed HTTP request"};
 }
 
@@ -92,7 +106,7 @@ void http_parser::on_request_impl(http::verb verb, view method, view target, int
 }
 
 void http_parser::on_field_impl(http::field which, view name, view value, error_code& ec) {
-  if (in_trailer_) return;               // after a chunked body: of no use to anybody
+  if (in_trailer_) return;  // after a chunked body: of no use to anybody
   const std::string_view text = standard(value);
   // An unfolded value lies in the parser's scratch space: it would be gone, and servers must refuse folding anyway.
   if (!text.empty() && (text.data() < head_.data() || text.data() >= head_.data() + head_.size()))

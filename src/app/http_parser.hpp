@@ -71,14 +71,14 @@ class http_parser : private boost::beast::http::basic_parser<true> {
   std::string_view target_;
   unsigned version_ = 11;
   unsigned hosts_ = 0;
-  bool coded_ = false;                   // a Transfer-Encoding line was there
+  bool coded_ = false;  // a Transfer-Encoding line was there
   bool expects_continue_ = false;
   bool in_trailer_ = false;
   bool keep_alive_ = false;
   refusal refused_;
   std::string body_;
   std::size_t count_ = 0;
-  alignas(http_field) std::byte room_[most_fields * sizeof(http_field)];   // raw: 3 KiB that need no clearing
+  alignas(http_field) std::byte room_[most_fields * sizeof(http_field)];  // raw: 3 KiB that need no clearing
 };
 
 }  // namespace coppice::internal

@@ -31,7 +31,7 @@ namespace {
 
 constexpr int accepted_at_once = 64;
 constexpr int backlog = 4096;
-constexpr std::int64_t retry_after = 100'000'000;      // ns, when the system is out of descriptors or memory
+constexpr std::int64_t retry_after = 100'000'000;  // ns, when the system is out of descriptors or memory
 constexpr std::int64_t report_every = 60'000'000'000;
 
 struct listener {
@@ -48,22 +48,26 @@ struct listener {
   bool counted = false;
 };
 
-bool is_shortage(int error) noexcept { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
+bool is_shortage(int error) noexcept {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
 
 void report_shortage(listener& l, int error) {
   const std::int64_t now = sync::now();
   if (now - l.reported < report_every) return;
   l.reported = now;
-  write_report({.level = log_level::warning, .kind = "http",
-                .headline = "http_server on port " + std::to_string(l.core.port) + ": cannot accept connections, new ones wait",
-                .fields = {{"why", std::system_category().message(error)},
-                           {"open connections", std::to_string(l.core.open.load(sync::relaxed))}}});
+  write_report(
+      {.level = log_level::warning,
+       .kind = "http",
+       .headline = "http_server on port " + std::to_string(l.core.port) + ": cannot accept connections, new ones wait",
+       .fields = {{"why", std::system_category().message(error)},
+                  {"open connections", std::to_string(l.core.open.load(sync::relaxed))}}});
 }
 
 /// Above the limit: true; the next connection that closes asks again.
 bool is_full(http_core& core) noexcept {
   if (core.open.load(sync::relaxed) < core.options.max_connections) return false;
-  core.accept_paused.store(1, sync::seq_cst);          // pairs with ~connection: it sees this, or we see the place
+  core.accept_paused.store(1, sync::seq_cst);  // pairs with ~connection: it sees this, or we see the place
   return core.open.load(sync::seq_cst) >= core.options.max_connections;
 }
 
@@ -83,7 +87,7 @@ bool accept_some(listener& l) {
     }
     try {
       start_connection(core, fd);
-    } catch (const std::exception&) {                  // no process, no memory: this client is dropped
+    } catch (const std::exception&) {  // no process, no memory: this client is dropped
       report_shortage(l, ENOMEM);
     }
   }
@@ -97,16 +101,23 @@ void handle(slot& self, node* n) noexcept {
   const bool more = accept_some(l);
   if (more)
     l.sock.notify();
-  else if (!l.core.is_running())                       // who had connected in time has been taken in
+  else if (!l.core.is_running())  // who had connected in time has been taken in
     end_process(self, exit_reason::normal);
 }
 
 constexpr detail::behaviour listener_behaviour = socket_behaviour("http_listener", &handle);
 constexpr detail::class_descriptor listener_class{
-    .name = "http_listener", .key = type_hash<listener>(), .state_size = sizeof(listener), .state_align = alignof(listener),
-    .flags = static_cast<std::uint32_t>(detail::class_flag::queued), .stack_bytes = 0,
+    .name = "http_listener",
+    .key = type_hash<listener>(),
+    .state_size = sizeof(listener),
+    .state_align = alignof(listener),
+    .flags = static_cast<std::uint32_t>(detail::class_flag::queued),
+    .stack_bytes = 0,
     .destroy = [](void* p) noexcept { static_cast<listener*>(p)->~listener(); },
-    .print = nullptr, .body = nullptr, .handles = &listener_behaviour, .table = nullptr};
+    .print = nullptr,
+    .body = nullptr,
+    .handles = &listener_behaviour,
+    .table = nullptr};
 
 }  // namespace
 
@@ -131,7 +142,7 @@ pid start_listener(http_core& core, const char* address, std::uint16_t port) {
 
 bool take_io_ready(node* n) noexcept {
   if (n->kind != detail::node_kind::info || n->type == nullptr || n->type->key != descriptor_of<io_ready>().key) {
-    dispose(n, exit_reason::bad_request);              // whoever asks a socket something gets no for an answer
+    dispose(n, exit_reason::bad_request);  // whoever asks a socket something gets no for an answer
     return false;
   }
   detail::free_node(n);
@@ -200,12 +211,18 @@ http_stop_result stop(http_core& core, duration drain) {
 http_server_error explain(const std::system_error& e, const http_server_options& o) {
   const std::string place = o.address + ":" + std::to_string(o.port);
   switch (e.code().value()) {
-    case EADDRINUSE: return {http_server_error::port_in_use, "port " + std::to_string(o.port) + " is in use: another program listens on " + place};
+    case EADDRINUSE:
+      return {http_server_error::port_in_use,
+              "port " + std::to_string(o.port) + " is in use: another program listens on " + place};
     case EACCES:
-    case EPERM: return {http_server_error::not_permitted, "not permitted to listen on " + place + ": ports below 1024 need a privilege"};
+    case EPERM:
+      return {http_server_error::not_permitted,
+              "not permitted to listen on " + place + ": ports below 1024 need a privilege"};
     case EADDRNOTAVAIL:
-    case EINVAL: return {http_server_error::bad_address, "\"" + o.address + "\" is not an IPv4 address of this machine"};
-    default: return {http_server_error::no_resources, "cannot listen on " + place + ": " + e.what()};
+    case EINVAL:
+      return {http_server_error::bad_address, "\"" + o.address + "\" is not an IPv4 address of this machine"};
+    default:
+      return {http_server_error::no_resources, "cannot listen on " + place + ": " + e.what()};
   }
 }
 
@@ -243,7 +260,7 @@ http_server::~http_server() {
   if (core_->handles.fetch_sub(1, internal::sync::acq_rel) == 1) {
     try {
       internal::stop(*core_, duration{0});
-    } catch (...) {                            // a process that ends may not wait: the connections close all the same
+    } catch (...) {  // a process that ends may not wait: the connections close all the same
     }
   }
   core_->drop();
@@ -259,7 +276,9 @@ http_server_statistics http_server::statistics() const noexcept {
           .failed = core_->failed.load(internal::sync::relaxed)};
 }
 
-http_stop_result http_server::stop(duration drain) const { return core_ != nullptr ? internal::stop(*core_, drain) : http_stop_result{}; }
+http_stop_result http_server::stop(duration drain) const {
+  return core_ != nullptr ? internal::stop(*core_, drain) : http_stop_result{};
+}
 
 int port_from(int argc, const char* const* argv, int otherwise) {
   const char* text = argc > 1 ? argv[1] : std::getenv("PORT");
@@ -268,7 +287,8 @@ int port_from(int argc, const char* const* argv, int otherwise) {
   const char* end = text + std::strlen(text);
   const auto [stopped, problem] = std::from_chars(text, end, port);
   if (problem != std::errc{} || stopped != end || port < 0 || port > 65535)
-    throw http_server_error(http_server_error::port_out_of_range, std::string("\"") + text + "\" is not a port: expected a number from 0 to 65535");
+    throw http_server_error(http_server_error::port_out_of_range,
+                            std::string("\"") + text + "\" is not a port: expected a number from 0 to 65535");
   return port;
 }
 

@@ -43,12 +43,16 @@ void append_number(std::string& out, std::uint64_t n) {
   out.append(digits, static_cast<std::size_t>(end - digits));
 }
 
-bool has_line_break(std::string_view text) noexcept { return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos; }
+bool has_line_break(std::string_view text) noexcept {
+  return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos;
+}
 
 bool is_proper(const http_response& r) noexcept {
   if (r.status < 200 || r.status > 599 || has_line_break(r.content_type)) return false;
   for (const http_header& h : r.headers)
-    if (h.name.empty() || has_line_break(h.name) || h.name.find_first_of(": \t") != std::string::npos || has_line_break(h.value)) return false;
+    if (h.name.empty() || has_line_break(h.name) || h.name.find_first_of(": \t") != std::string::npos ||
+        has_line_break(h.value))
+      return false;
   return true;
 }
 

@@ -12,9 +12,9 @@
 namespace coppice::internal {
 
 struct answer_form {
-  bool head_only = false;                // the request was HEAD: the body is counted and left out
-  bool close = false;                    // this is the last answer of the connection
-  bool old_client = false;               // HTTP/1.0: keeping the connection open must be said
+  bool head_only = false;   // the request was HEAD: the body is counted and left out
+  bool close = false;       // this is the last answer of the connection
+  bool old_client = false;  // HTTP/1.0: keeping the connection open must be said
 };
 
 /// Appends `r` to `out`. False: it cannot be sent as it is (a line break in a header, no proper status).

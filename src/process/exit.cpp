@@ -38,8 +38,11 @@ void destroy_state(slot& s) noexcept {
   if (extension* e = s.ext) {
     delete e->data;
     e->data = nullptr;
-    for (const auto& d : e->dictionary) d.destroy(d.value);
-    e->dictionary.clear();
+    while (!e->dictionary.empty()) {             // a destructor may look for others, and even put new ones
+      const detail::dictionary_entry d = e->dictionary.back();
+      e->dictionary.pop_back();
+      d.destroy(d.value);
+    }
   }
 }
 

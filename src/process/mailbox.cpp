@@ -91,6 +91,22 @@ void prepend(slot& s, node* n) noexcept {
   s.length.store(s.length.load(sync::relaxed) + 1, sync::relaxed);
 }
 
+namespace {
+
+/// In front of everything but a continuation of what the process has just done, which nothing overtakes (GS-98).
+void insert_urgent(slot& s, node* n) noexcept {
+  node* newest = s.fifo;
+  node* oldest = newest != nullptr ? newest->next : nullptr;
+  const bool continuation = oldest != nullptr && oldest->kind == node_kind::tick && oldest->type != nullptr;
+  if (!continuation) return prepend(s, n);
+  n->next = oldest->next;
+  oldest->next = n;
+  if (newest == oldest) s.fifo = n;
+  s.length.store(s.length.load(sync::relaxed) + 1, sync::relaxed);
+}
+
+}  // namespace
+
 void unlink_from_fifo(slot& s, node* before, node* n) noexcept {
   if (before == n)
     s.fifo = nullptr;
@@ -140,7 +156,7 @@ void drain(slot& s) {
       } else if (is_signal(n->kind)) {
         act(s, n);
       } else if (n->kind == node_kind::system) [[unlikely]] {
-        prepend(s, n);                          // GS-X5: asked to go before what waits
+        insert_urgent(s, n);                    // GS-X5: asked to go before what waits
       } else {
         append(s, n);
       }

@@ -72,8 +72,7 @@ void dictionary_put(std::uint64_t key, void* value, void (*destroy)(void*) noexc
   extension& e = ext_of(here());
   for (dictionary_entry& d : e.dictionary)
     if (d.key == key) {
-      d.destroy(d.value);
-      d.value = value;
+      destroy(std::exchange(d.value, value));    // last: its destructor may come here, too
       return;
     }
   e.dictionary.push_back({key, value, destroy});

@@ -36,17 +36,18 @@ constexpr poll_hooks process_hooks{.wake = &wake_waiter, .notify = &send_ready};
 /// The wait of one process on one direction of a socket.
 class side_wait {
  public:
-  side_wait(poll_side& side, slot& who) noexcept : side_(side), me_(who), number_(begin_wait(who)), word_(number_ << 2 | poll_side::waiting) {}
+  side_wait(poll_side& side, slot& who) noexcept
+      : side_(side), me_(who), number_(begin_wait(who)), word_(number_ << 2 | poll_side::waiting) {}
   side_wait(const side_wait&) = delete;
   ~side_wait() {
     std::uint64_t mine = word_;
-    side_.state.cas(mine, poll_side::unknown, sync::relaxed);     // the poller has it, or it is nobody's again
+    side_.state.cas(mine, poll_side::unknown, sync::relaxed);  // the poller has it, or it is nobody's again
   }
   /// False: the time is up.
   bool wait(std::int64_t timeout) {
     side_.waiter.store(&me_, sync::relaxed);
     std::uint64_t before = poll_side::unknown;
-    if (!side_.state.cas(before, word_, sync::seq_cst)) {         // pairs with make_ready's exchange: it sees us, or we see it
+    if (!side_.state.cas(before, word_, sync::seq_cst)) {  // pairs with make_ready's exchange: it sees us, or we see it
       COPPICE_ASSERT(before == poll_side::ready, "one process at a time waits on one direction of a socket");
       side_.state.exchange(poll_side::unknown, sync::acquire);
       return true;
@@ -145,7 +146,8 @@ stream_socket stream_socket::connect(system& in, const char* address, std::uint1
   const sockaddr_in a = address_of(address, port);
   raw_socket s;
   set_option(s.fd, IPPROTO_TCP, TCP_NODELAY);
-  if (::connect(s.fd, reinterpret_cast<const sockaddr*>(&a), sizeof a) != 0 && errno != EINPROGRESS) fail(errno, "connect");
+  if (::connect(s.fd, reinterpret_cast<const sockaddr*>(&a), sizeof a) != 0 && errno != EINPROGRESS)
+    fail(errno, "connect");
   stream_socket made(in, s.release());
   for (;;) {
     // An event may tell of the time before the connection was begun: only a peer's name says that there is one.

@@ -23,9 +23,9 @@ namespace {
 constexpr std::uint64_t token_free = 0;
 constexpr std::uint64_t token_polling = 1;
 constexpr std::uint64_t token_kicked = 2;
-constexpr std::uint64_t token_asleep = 3;          // + the worker's index
+constexpr std::uint64_t token_asleep = 3;  // + the worker's index
 
-constexpr int batch = 64;                          // events fetched at a time
+constexpr int batch = 64;  // events fetched at a time
 constexpr std::size_t chunk_descriptors = 64;
 
 constexpr std::uint32_t ended_events = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
@@ -132,7 +132,7 @@ poll_descriptor* poller::open(int fd, const poll_owner& owner) {
   pd->deadline = sync::never;
   pd->owner.store(owner.who, sync::relaxed);
   pd->owner_serial.store(owner.serial, sync::relaxed);
-  pd->noticed.store(owner.who == nullptr, sync::release);      // pairs with make_readable: it sees this owner
+  pd->noticed.store(owner.who == nullptr, sync::release);  // pairs with make_readable: it sees this owner
   // Counted before the kernel knows of it: whoever fetches its events reads the count, and so sees the descriptor as it is here.
   const bool first = open_.fetch_add(1, sync::seq_cst) == 0;
   epoll_event interest{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.ptr = pd}};
@@ -156,8 +156,8 @@ void poller::close(poll_descriptor& pd) noexcept {
   pd.fd = -1;
   pd.noticed.store(1, sync::seq_cst);
   pd.owner.store(nullptr, sync::relaxed);
-  ::close(fd);                                                 // ends the registration, too
-  open_.fetch_sub(1, sync::release);                           // keeps the chain of those who opened: see wait
+  ::close(fd);                        // ends the registration, too
+  open_.fetch_sub(1, sync::release);  // keeps the chain of those who opened: see wait
   {
     sync::lock_guard held(pd.timer_lock);
     if (pd.armed_for != sync::never && !timer_wheel::cancel(pd)) {
@@ -174,8 +174,8 @@ void poller::close(poll_descriptor& pd) noexcept {
 void poller::set_deadline(poll_descriptor& pd, std::int64_t deadline) noexcept {
   sync::lock_guard held(pd.timer_lock);
   pd.deadline = deadline;
-  if (deadline >= pd.armed_for.get()) return;                            // the timer fires earlier and finds out
-  if (pd.armed_for != sync::never && !timer_wheel::cancel(pd)) return;   // it fires now, and waits for the lock
+  if (deadline >= pd.armed_for.get()) return;                           // the timer fires earlier and finds out
+  if (pd.armed_for != sync::never && !timer_wheel::cancel(pd)) return;  // it fires now, and waits for the lock
   pd.armed_for = deadline;
   sched_.start_timer_at(pd, deadline);
 }
@@ -207,12 +207,12 @@ void poller::expire(timer_node& raw) noexcept {
 
 void poller::make_ready(poll_side& side) noexcept {
   if (side.state.load(sync::relaxed) == poll_side::ready) return;
-  const std::uint64_t before = side.state.exchange(poll_side::ready, sync::seq_cst);   // pairs with the waiter's cas
+  const std::uint64_t before = side.state.exchange(poll_side::ready, sync::seq_cst);  // pairs with the waiter's cas
   if ((before & poll_side::waiting) != 0) hooks_.wake(side.waiter.load(sync::relaxed), before >> 2);
 }
 
 void poller::notify(poll_descriptor& pd) noexcept {
-  if (pd.noticed.exchange(1, sync::acq_rel) != 0) return;      // pairs with open and clear_notice
+  if (pd.noticed.exchange(1, sync::acq_rel) != 0) return;  // pairs with open and clear_notice
   void* owner = pd.owner.load(sync::relaxed);
   if (owner != nullptr) hooks_.notify(owner, pd.owner_serial.load(sync::relaxed));
 }
@@ -230,7 +230,7 @@ void poller::handle(const events& got) noexcept {
   const scheduler::batch_of_wakes quiet(sched_);
   for (int i = 0; i < got.count; ++i) {
     auto* pd = static_cast<poll_descriptor*>(got.of[i].data.ptr);
-    if (pd == nullptr) continue;                               // the bell
+    if (pd == nullptr) continue;  // the bell
     const std::uint32_t what = got.of[i].events;
     if ((what & ended_events) != 0) pd->hung_up.store(1, sync::release);
     if ((what & readable_events) != 0) make_readable(*pd);
@@ -240,15 +240,15 @@ void poller::handle(const events& got) noexcept {
 
 void poller::wait(events& got, std::int64_t until) noexcept {
   const int n = wait_for_events(epoll_, got.of, until);
-  got.count = n > 0 ? n : 0;                                   // EINTR: nothing happened
-  if (n > 0) open_.load(sync::acquire);                        // pairs with open: the kernel's word for it is not the language's
+  got.count = n > 0 ? n : 0;             // EINTR: nothing happened
+  if (n > 0) open_.load(sync::acquire);  // pairs with open: the kernel's word for it is not the language's
 }
 
 bool poller::sleep(worker& w, std::int64_t until) noexcept {
-  if (open_.load(sync::seq_cst) == 0) return false;            // pairs with open: it wakes whom it finds parked
+  if (open_.load(sync::seq_cst) == 0) return false;  // pairs with open: it wakes whom it finds parked
   std::uint64_t token = token_free;
   if (!token_.cas(token, token_polling, sync::acquire)) return false;
-  token_.store(token_asleep + w.index, sync::seq_cst);         // announce; pairs with unpark: it sets `signal`, then kicks
+  token_.store(token_asleep + w.index, sync::seq_cst);  // announce; pairs with unpark: it sets `signal`, then kicks
   events got;
   if (w.signal.load(sync::seq_cst) == 0) wait(got, until);
   looks_.store(looks_.load(sync::relaxed) + 1, sync::relaxed);

@@ -35,7 +35,7 @@ class poller;
 struct poll_side {
   static constexpr std::uint64_t unknown = 0;
   static constexpr std::uint64_t ready = 1;
-  static constexpr std::uint64_t waiting = 2;      // | number << 2
+  static constexpr std::uint64_t waiting = 2;  // | number << 2
   /// unknown -> ready by an event; ready -> unknown by who tries; unknown -> waiting by who found nothing;
   /// waiting -> ready by an event, which wakes; waiting -> unknown by the waiter that gives up.
   sync::atomic<std::uint64_t> state;
@@ -57,17 +57,17 @@ struct poll_owner {
 struct poll_descriptor : timer_node {
   poll_descriptor() noexcept;
 
-  sync::var<int> fd;                               // -1: free
-  sync::atomic<std::uint32_t> hung_up;             // the other side has ended: a short read may hide that
+  sync::var<int> fd;                    // -1: free
+  sync::atomic<std::uint32_t> hung_up;  // the other side has ended: a short read may hide that
   poll_side read;
   poll_side write;
   sync::atomic<void*> owner;
   sync::atomic<std::uint64_t> owner_serial;
-  sync::atomic<std::uint32_t> noticed;             // 1: a notice is under way, or none is wanted
-  sync::spinlock timer_lock;                       // over the next three and the starting of the timer
-  sync::var<std::int64_t> deadline;                // when the owner wants a notice in any case; sync::never
-  sync::var<std::int64_t> armed_for;               // sync::never: the timer is off
-  sync::var<bool> orphan;                          // closed while its timer fired: the timer gives it back
+  sync::atomic<std::uint32_t> noticed;  // 1: a notice is under way, or none is wanted
+  sync::spinlock timer_lock;            // over the next three and the starting of the timer
+  sync::var<std::int64_t> deadline;     // when the owner wants a notice in any case; sync::never
+  sync::var<std::int64_t> armed_for;    // sync::never: the timer is off
+  sync::var<bool> orphan;               // closed while its timer fired: the timer gives it back
   poller* of = nullptr;
   sync::var<poll_descriptor*> next_free;
 };
@@ -120,11 +120,11 @@ class poller {
   const poll_hooks hooks_;
   idle_source source_{};
   int epoll_ = -1;
-  int bell_ = -1;                                  // an eventfd: written to end the sleep, never read (edge-triggered)
+  int bell_ = -1;  // an eventfd: written to end the sleep, never read (edge-triggered)
   sync::atomic<std::uint64_t> token_;
   sync::atomic<std::uint64_t> open_;
   sync::atomic<std::uint64_t> looks_;
-  std::uint64_t looks_seen_ = 0;                   // by the monitor thread
+  std::uint64_t looks_seen_ = 0;  // by the monitor thread
 
   sync::spinlock pool_lock_;
   sync::var<poll_descriptor*> free_;

@@ -41,7 +41,8 @@ std::optional<duration> asked_time_to_live(const http_request& r) {
 
 http_response allocate(const http_request& r) {
   const auto time_to_live = asked_time_to_live(r);
-  if (!time_to_live) return failure(400, "a time to live is ?ttl=5s (ms, s, min, h) or {\"ttl_ms\":5000}: above 0, at most 30 days");
+  if (!time_to_live)
+    return failure(400, "a time to live is ?ttl=5s (ms, s, min, h) or {\"ttl_ms\":5000}: above 0, at most 30 days");
   const auto channel = ch3::alloc(*time_to_live);
   if (!channel) return failure(channel.error());
   if (!*channel) return failure(503, "no channel is left");
@@ -58,9 +59,12 @@ http_response release(const http_request& r) {
   const auto outcome = ch3::free(channel);
   if (!outcome) return failure(outcome.error());
   switch (*outcome) {
-    case ch3::freed::yes: return status(204);
-    case ch3::freed::not_taken: return failure(409, "the channel is not allocated");
-    case ch3::freed::unknown: break;
+    case ch3::freed::yes:
+      return status(204);
+    case ch3::freed::not_taken:
+      return failure(409, "the channel is not allocated");
+    case ch3::freed::unknown:
+      break;
   }
   return failure(404, "no such channel");
 }
@@ -88,7 +92,8 @@ std::optional<duration> parse_time_to_live(std::string_view text) {
 }
 
 router channel_routes() {
-  return router{post("/channels", &allocate), del("/channels/:number", &release), get("/channels", &list), get("/healthz", &health)};
+  return router{post("/channels", &allocate), del("/channels/:number", &release), get("/channels", &list),
+                get("/healthz", &health)};
 }
 
 }  // namespace switchboard

@@ -49,7 +49,8 @@ int parse_channels(std::string_view text) {
   int n = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), n);
   if (problem != std::errc{} || end != text.data() + text.size() || n < 1 || n > most_channels)
-    throw usage_error("--channels: \"" + std::string(text) + "\" is not a number from 1 to " + std::to_string(most_channels));
+    throw usage_error("--channels: \"" + std::string(text) + "\" is not a number from 1 to " +
+                      std::to_string(most_channels));
   return n;
 }
 
@@ -80,13 +81,14 @@ arguments parse(int argc, char** argv) {
 
 void greet(const http_server& server, const arguments& a) {
   const std::string at = (a.address == "0.0.0.0" ? "localhost" : a.address) + ":" + std::to_string(server.port());
-  std::printf("switchboard: %d channels on http://%s\n"
-              "  curl -X POST %s/channels             takes the first free channel\n"
-              "  curl -X POST '%s/channels?ttl=5s'    takes one for five seconds\n"
-              "  curl %s/channels                     lists them\n"
-              "  curl -X DELETE %s/channels/1         gives channel 1 back\n"
-              "  SIGTERM or ctrl-C ends it in order\n",
-              a.channels, at.c_str(), at.c_str(), at.c_str(), at.c_str(), at.c_str());
+  std::printf(
+      "switchboard: %d channels on http://%s\n"
+      "  curl -X POST %s/channels             takes the first free channel\n"
+      "  curl -X POST '%s/channels?ttl=5s'    takes one for five seconds\n"
+      "  curl %s/channels                     lists them\n"
+      "  curl -X DELETE %s/channels/1         gives channel 1 back\n"
+      "  SIGTERM or ctrl-C ends it in order\n",
+      a.channels, at.c_str(), at.c_str(), at.c_str(), at.c_str(), at.c_str());
   std::fflush(stdout);
 }
 
@@ -101,20 +103,20 @@ sigset_t hold_back_signals() {
 }
 
 void serve(const arguments& a) {
-  const sigset_t ending = hold_back_signals();           // before the first worker starts: it inherits the mask
+  const sigset_t ending = hold_back_signals();  // before the first worker starts: it inherits the mask
   switchboard::ch3::start(a.channels);
   const http_server server = run_server(switchboard::channel_routes(), {.port = a.port, .address = a.address});
   greet(server, a);
   int signal = 0;
   sigwait(&ending, &signal);
-  pthread_sigmask(SIG_UNBLOCK, &ending, nullptr);        // the next one takes its usual effect
+  pthread_sigmask(SIG_UNBLOCK, &ending, nullptr);  // the next one takes its usual effect
   std::printf("switchboard: ends, at most %d s for what is under way\n", static_cast<int>(drain_time / 1s));
   std::fflush(stdout);
   const http_stop_result stopped = server.stop(drain_time);
   const http_server_statistics all = server.statistics();
   std::printf("switchboard: answered %llu requests on %llu connections; closed %zu idle, cut off %zu\n",
-              static_cast<unsigned long long>(all.requests), static_cast<unsigned long long>(all.accepted), stopped.idle_closed,
-              stopped.cut_off);
+              static_cast<unsigned long long>(all.requests), static_cast<unsigned long long>(all.accepted),
+              stopped.idle_closed, stopped.cut_off);
 }
 
 }  // namespace

@@ -77,9 +77,9 @@ struct http_header {
 struct http_response {
   int status = 200;
   std::string body{};
-  std::string content_type{};            ///< empty: the line is left out
+  std::string content_type{};  ///< empty: the line is left out
   std::vector<http_header> headers{};
-  bool close = false;                    ///< ends the connection after this answer
+  bool close = false;  ///< ends the connection after this answer
 };
 
 /// Plain text, UTF-8.

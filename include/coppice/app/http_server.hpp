@@ -29,17 +29,17 @@ struct http_core;
 }
 
 struct http_server_options {
-  int port = 8888;                              ///< 0: any free one; `port()` says which
-  std::string address = "127.0.0.1";            ///< "0.0.0.0": all of the machine's
-  std::size_t max_head_bytes = 8 * 1024;        ///< 431, or 414 for the first line alone; at most 15 KiB
-  std::size_t max_body_bytes = 1024 * 1024;     ///< 413
-  std::size_t max_connections = 100'000;        ///< above it, new ones wait in the kernel's queue
-  duration idle_timeout = 60s;                  ///< between two requests: closed
-  duration head_timeout = 10s;                  ///< for a whole head, from its first byte: 408
-  duration body_timeout = 30s;                  ///< for a whole body: 408
-  duration write_timeout = 30s;                 ///< without any progress of a write: closed
-  duration handler_timeout = 30s;               ///< then the handler's process is killed: 503
-  runtime* in = nullptr;                        ///< null: the running process's, or the thread's, runtime
+  int port = 8888;                           ///< 0: any free one; `port()` says which
+  std::string address = "127.0.0.1";         ///< "0.0.0.0": all of the machine's
+  std::size_t max_head_bytes = 8 * 1024;     ///< 431, or 414 for the first line alone; at most 15 KiB
+  std::size_t max_body_bytes = 1024 * 1024;  ///< 413
+  std::size_t max_connections = 100'000;     ///< above it, new ones wait in the kernel's queue
+  duration idle_timeout = 60s;               ///< between two requests: closed
+  duration head_timeout = 10s;               ///< for a whole head, from its first byte: 408
+  duration body_timeout = 30s;               ///< for a whole body: 408
+  duration write_timeout = 30s;              ///< without any progress of a write: closed
+  duration handler_timeout = 30s;            ///< then the handler's process is killed: 503
+  runtime* in = nullptr;                     ///< null: the running process's, or the thread's, runtime
 };
 
 /// Why no server was started. `what()` says it in words.
@@ -56,23 +56,23 @@ class http_server_error : public std::exception {
 };
 
 struct http_server_statistics {
-  std::size_t connections;                      ///< open
+  std::size_t connections;  ///< open
   std::uint64_t accepted;
-  std::uint64_t requests;                       ///< answered, in whatever way
-  std::uint64_t failed;                         ///< answered with 500 or 503 because the handler failed
+  std::uint64_t requests;  ///< answered, in whatever way
+  std::uint64_t failed;    ///< answered with 500 or 503 because the handler failed
 };
 
 /// How a stop went.
 struct http_stop_result {
-  std::size_t idle_closed = 0;                  ///< connections without a request under way
-  std::size_t cut_off = 0;                      ///< requests that were not done in time
+  std::size_t idle_closed = 0;  ///< connections without a request under way
+  std::size_t cut_off = 0;      ///< requests that were not done in time
 };
 
 /// A handle of a running HTTP server; copies mean the same one. When the last handle goes, the server stops at once.
 /// Thread: any; `stop` and the last destruction not from one of its own handlers.
 class http_server {
  public:
-  http_server() noexcept = default;             ///< of no server
+  http_server() noexcept = default;  ///< of no server
   http_server(const http_server& other) noexcept;
   http_server(http_server&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
   http_server& operator=(http_server other) noexcept {
@@ -92,7 +92,8 @@ class http_server {
   http_stop_result stop(duration drain = 5s) const;
 
  private:
-  friend result<http_server, http_server_error> try_run_server_core(http_handler&& handler, const http_server_options& options);
+  friend result<http_server, http_server_error> try_run_server_core(http_handler&& handler,
+                                                                    const http_server_options& options);
   explicit http_server(internal::http_core* core) noexcept : core_(core) {}
   internal::http_core* core_ = nullptr;
 };

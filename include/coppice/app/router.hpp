@@ -30,7 +30,8 @@ namespace detail {
 
 template <class F>
 http_handler make_handler(F&& f) {
-  static_assert(answers_requests<F>, "coppice: a handler is a const callable: http_response(const http_request&) or http_response()");
+  static_assert(answers_requests<F>,
+                "coppice: a handler is a const callable: http_response(const http_request&) or http_response()");
   if constexpr (std::is_invocable_r_v<http_response, const std::decay_t<F>&, const http_request&>)
     return http_handler(static_cast<F&&>(f));
   else
@@ -49,25 +50,37 @@ struct route {
 };
 
 template <answers_requests F>
-route get(std::string path, F&& f) { return {http_method::get, std::move(path), detail::make_handler(static_cast<F&&>(f))}; }
+route get(std::string path, F&& f) {
+  return {http_method::get, std::move(path), detail::make_handler(static_cast<F&&>(f))};
+}
 template <answers_requests F>
-route post(std::string path, F&& f) { return {http_method::post, std::move(path), detail::make_handler(static_cast<F&&>(f))}; }
+route post(std::string path, F&& f) {
+  return {http_method::post, std::move(path), detail::make_handler(static_cast<F&&>(f))};
+}
 template <answers_requests F>
-route put(std::string path, F&& f) { return {http_method::put, std::move(path), detail::make_handler(static_cast<F&&>(f))}; }
+route put(std::string path, F&& f) {
+  return {http_method::put, std::move(path), detail::make_handler(static_cast<F&&>(f))};
+}
 template <answers_requests F>
-route del(std::string path, F&& f) { return {http_method::del, std::move(path), detail::make_handler(static_cast<F&&>(f))}; }
+route del(std::string path, F&& f) {
+  return {http_method::del, std::move(path), detail::make_handler(static_cast<F&&>(f))};
+}
 template <answers_requests F>
-route patch(std::string path, F&& f) { return {http_method::patch, std::move(path), detail::make_handler(static_cast<F&&>(f))}; }
+route patch(std::string path, F&& f) {
+  return {http_method::patch, std::move(path), detail::make_handler(static_cast<F&&>(f))};
+}
 
 /// Itself a handler: the first route that fits answers. No path fits: 404. The path fits, the method does not: 405 with
 /// `Allow`. HEAD is answered by GET's handler; its body is counted and not sent.
 /// Thread: any.   Cost: linear in the number of routes; no allocation of its own.
 class router {
  public:
-  router();                                     ///< without routes: all is 404
+  router();  ///< without routes: all is 404
   template <class... Routes>
-    requires(sizeof...(Routes) > 0 && (std::same_as<Routes, route> && ...))
-  explicit router(Routes... routes) : router() { (add(std::move(routes)), ...); }
+  requires(sizeof...(Routes) > 0 && (std::same_as<Routes, route> && ...))
+  explicit router(Routes... routes) : router() {
+    (add(std::move(routes)), ...);
+  }
   router(const router& other) noexcept;
   router(router&& other) noexcept : table_(std::exchange(other.table_, nullptr)) {}
   router& operator=(router other) noexcept {

@@ -28,3 +28,20 @@ TEST_CASE("a wait meets every wake, signal and message, and is ended by no other
   check({"wait_commit_against_wake", "wait_wake_against_signal", "wait_signal_against_commit", "wait_receive_against_push",
          "wait_timeout_against_wake", "wait_thread_waits", "wait_thread_leaves"});
 }
+TEST_CASE("PR-49 of reply, death and time limit one wins; GS-38 a late reply lands nowhere") {
+  check({"reply_against_death", "reply_against_timeout", "reply_late_answers"});
+}
+TEST_CASE("PR-40 each death is heard of once; PR-33, PR-44 what was taken back does not fire; PR-15 names are free by then") {
+  check({"signal_both_die", "signal_unlink_against_exit", "signal_link_both_ways", "signal_demonitor_against_death",
+         "signal_names_before_down", "signal_many_exits"});
+}
+TEST_CASE("no wake-up is lost, by a worker that parks or by stop()") {
+  check({"scheduler_push_from_thread", "scheduler_push_from_worker", "scheduler_push_pinned", "scheduler_stop_idle"});
+}
+TEST_CASE("what a stuck worker holds runs elsewhere, once") {
+  check({"scheduler_stuck_worker", "scheduler_spare_worker", "scheduler_almost_stuck"});
+}
+TEST_CASE("PR-80 no timer is early, none is slept past; PR-81 a cancelled one does not fire; PR-82 the dead have none") {
+  check({"timer_foreign_start", "timer_own_start", "timer_cancel_against_fire", "timer_addressee_ends"});
+}
+TEST_CASE("servers call one another on two workers, one is killed, all end") { check({"whole_servers"}); }

@@ -27,17 +27,19 @@ struct event {
 struct announced_wait {
   sync::atomic<std::uint64_t> number{0, "announced wait"};
   event what;
+  signpost begun;
 
   bool pass(wait_state how, std::int64_t timeout = sync::never) {
     slot& me = *detail::current_slot();
     const std::uint64_t mine = internal::begin_wait(me);
-    number.store(mine, sync::seq_cst);
+    number.store(mine, sync::release);
+    begun.set();
     return internal::wait_until(me, mine, how, timeout, &event::ready, &what);
   }
   void end(slot& waiter) {
+    begun.wait();                              // and no sooner: what is raced for lies between here and the commit
     what.happened.store(1, sync::seq_cst);
-    const std::uint64_t mine = number.load(sync::seq_cst);
-    if (mine != 0) internal::wake(waiter, mine);   // else the wait has not begun: its first look will find the event
+    internal::wake(waiter, number.load(sync::acquire));
   }
 };
 
@@ -93,6 +95,7 @@ void wake_against_signal() {
   runs sender([&] {
     w.enter();
     line.pass();
+    wait.begun.wait();
     internal::send_exit(who, pid{}, exit_reason::normal);   // ignored, but taken in
   }, "sender");
   line.pass();
@@ -116,6 +119,7 @@ void signal_against_commit() {
   runs killer([&] {
     w.enter();
     line.pass();
+    if (sim::random(4) != 0) wait.begun.wait();
     send(who, 1);                                           // of no interest to it
     internal::send_exit(who, pid{}, exit_reason::kill);
   }, "killer");
@@ -155,7 +159,7 @@ void timeout_against_wake() {
   signpost over;
   slot& s = make_process(w.system(), [&, mark = to_the_end(over)] {
     const std::int64_t begin = sync::now();
-    const std::int64_t limit = 20'000;
+    const std::int64_t limit = 500;
     if (!first.pass(wait_state::signals, limit)) {
       sim::check(sync::now() - begin >= limit, "a wait was over too early");
     }
@@ -165,6 +169,7 @@ void timeout_against_wake() {
   runs waker([&] {
     w.enter();
     line.pass();
+    if (sim::random(2) == 0) second.begun.wait();          // then the first one has run into its limit
     first.end(s);
     second.end(s);
   }, "waker");
@@ -194,16 +199,21 @@ void thread_waits() {
 // A thread that ends as soon as it was woken: whoever woke it touches nothing of it any more but an address.
 void thread_leaves() {
   world w;
-  start_line line(2);
-  pid who;
-  runs waiter([&] {
+  constexpr int waiters = 4;
+  start_line line(waiters + 1);
+  pid who[waiters];
+  const auto wait = [&](int i) {
     w.enter();
-    who = self();
+    who[i] = self();
     line.pass();
     receive<int>();
-  }, "waiter");
+  };
+  runs a([&] { wait(0); });
+  runs b([&] { wait(1); });
+  runs c([&] { wait(2); });
+  runs d([&] { wait(3); });
   line.pass();
-  send(who, 1);
+  for (const pid p : who) send(p, 1);
 }
 
 const sim::scenario scenarios[] = {{"wait_commit_against_wake", &commit_against_wake, whole_program()},

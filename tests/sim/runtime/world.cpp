@@ -3,8 +3,6 @@
 
 #include <coppice/base/log_sink.hpp>
 
-#include "runtime/pools.hpp"
-
 namespace coppice::testing {
 
 namespace {
@@ -21,7 +19,8 @@ void begin() {
 sim::scenario_options whole_program() {
   sim::scenario_options o;
   o.before = &begin;
-  o.finish = &internal::drop_program_pools;
+  o.finish = &internal::drop_program_state;
+  o.must_free_all = true;
   return o;
 }
 

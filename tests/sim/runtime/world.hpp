@@ -104,4 +104,7 @@ inline exit_reason await_down(reference ref) {
   return why;
 }
 
+inline void await_end(reference ref) { static_cast<void>(await_down(ref)); }
+inline void await_end(pid who) { await_end(monitor(who)); }
+
 }  // namespace coppice::testing

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "process/mailbox.hpp"
 #include "spec/otp/own_world.hpp"
 
 using namespace coppice;
@@ -185,6 +186,28 @@ TEST_CASE("GS-X5 an urgent stop does not wait behind the queue") {
   g.open();
   CHECK(reason_of_end(m.server, m.ref).is(exit_reason::shutdown));
   CHECK(log.lines() == lines{"terminate shutdown"});
+}
+
+TEST_CASE("GS-98 GS-X5 an urgent stop does not overtake the continuation of what the server has just done") {
+  struct begin { using reply = int; };
+  struct rest {};
+  struct continues {
+    journal* log;
+    auto handle_call(begin) {
+      while (!internal::has_mail(*detail::current_slot())) std::this_thread::yield();   // until the stop has come
+      return reply(1, continue_with(rest{}));
+    }
+    void handle_continue(rest) { log->add("continue"); }
+    void terminate(const exit_reason&) { log->add("terminate"); }
+  };
+  journal log;
+  own_world w;
+  const auto s = start<continues>({}, &log);
+  std::thread caller([&] { CHECK(call(s, begin{}) == 1); });
+  CHECK(eventually([&] { return s.id().where()->doing.load(detail::sync::acquire) != nullptr; }));
+  stop(s, exit_reason::normal, {.urgent = true});
+  caller.join();
+  CHECK(log.lines() == lines{"continue", "terminate"});
 }
 
 TEST_CASE("GS-X5 a kill does not wait behind the queue either") {

@@ -84,8 +84,7 @@ http_answer http_client::read(bool head_only) {
 }
 
 std::string http_client::read_to_end() {
-  while (more()) {
-  }
+  while (more()) {}
   return std::exchange(rest_, {});
 }
 

@@ -12,7 +12,7 @@
 namespace coppice::testing {
 
 struct http_answer {
-  int status = 0;                              // 0: the connection ended first
+  int status = 0;  // 0: the connection ended first
   std::string head{};
   std::string body{};
   /// The value of a line of the head; empty if there is none.

@@ -25,7 +25,14 @@ namespace {
 
 /// Crash reports are expected here: they are counted instead of printed.
 std::atomic<int> crashes = 0;
-const log_sink counting_sink{[](void*, const report& r) { crashes += r.kind == "crash"; }, nullptr};
+std::atomic<int> crashes_with_label = 0;
+const log_sink counting_sink{[](void*, const report& r) {
+                               if (r.kind != "crash") return;
+                               for (const report_field& f : r.fields)
+                                 crashes_with_label += f.name == "label" && f.value.starts_with("GET /throw");
+                               ++crashes;
+                             },
+                             nullptr};
 struct quiet {
   quiet() { set_log_sink(&counting_sink); }
   ~quiet() { set_log_sink(nullptr); }
@@ -52,11 +59,30 @@ struct world {
         get("/throw", []() -> http_response { throw std::runtime_error("no channel 7"); }),
         get("/throw_number", []() -> http_response { throw 7; }),
         get("/exit", []() -> http_response { exit(exit_reason::normal); }),
-        get("/killed", []() -> http_response { exit(self(), exit_reason::kill); sleep_for(1h); return text("no"); }),
-        get("/hang", []() -> http_response { counted_in_handler c; sleep_for(1h); return text("no"); }),
-        get("/nap", [] { sleep_for(50ms); return text("rested"); }),
+        get("/killed",
+            []() -> http_response {
+              exit(self(), exit_reason::kill);
+              sleep_for(1h);
+              return text("no");
+            }),
+        get("/hang",
+            []() -> http_response {
+              counted_in_handler c;
+              sleep_for(1h);
+              return text("no");
+            }),
+        get("/nap",
+            [] {
+              sleep_for(50ms);
+              return text("rested");
+            }),
         get("/bad_header", [] { return http_response{.headers = {{"A", "b\r\nC: d"}}}; }),
-        get("/close", [] { http_response r = text("bye"); r.close = true; return r; }),
+        get("/close",
+            [] {
+              http_response r = text("bye");
+              r.close = true;
+              return r;
+            }),
     };
   }
   http_client client() const { return http_client(server.port()); }
@@ -119,7 +145,8 @@ TEST_CASE("a request may arrive byte by byte") {
   http_client c = w.client();
   for (const char byte : get_request("/path/slowly")) REQUIRE(c.send({&byte, 1}));
   CHECK(c.read().body == "slowly");
-  for (const char byte : post_request("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n2;ext=1\r\nde\r\n0\r\nTrailer: x\r\n\r\n"))
+  for (const char byte :
+       post_request("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n2;ext=1\r\nde\r\n0\r\nTrailer: x\r\n\r\n"))
     REQUIRE(c.send({&byte, 1}));
   CHECK(c.read().body == "abcde");
 }
@@ -138,7 +165,8 @@ TEST_CASE("bodies come with a length or in chunks") {
   world w;
   http_client c = w.client();
   CHECK(c.ask(post_request("Content-Length: 5\r\n", "hello")).body == "hello");
-  CHECK(c.ask(post_request("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n")).body == "hello world");
+  CHECK(c.ask(post_request("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n")).body ==
+        "hello world");
   CHECK(c.ask(post_request("Content-Length: 0\r\n", "")).body.empty());
   const std::string large(1'000'000, 'y');
   CHECK(c.ask(post_request("Content-Length: 1000000\r\n", large)).body == large);
@@ -195,7 +223,8 @@ TEST_CASE("what is no request gets 400") {
            "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n",
            "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
            "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
-           "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+           "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: "
+           "chunked\r\n\r\n0\r\n\r\n",
            "POST /echo HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
            "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
            "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcde\r\n0\r\n\r\n",
@@ -286,11 +315,12 @@ TEST_CASE("half a request and then the end is not worth an answer") {
 
 TEST_CASE("a handler that fails is a 500 and a report, and the connection goes on") {
   world w;
-  crashes = 0;
+  crashes = crashes_with_label = 0;
   http_client c = w.client();
   CHECK(c.ask(get_request("/throw")).status == 500);
   CHECK(c.ask(get_request("/throw_number")).status == 500);
   CHECK(crashes == 2);
+  CHECK(crashes_with_label == 2);
   CHECK(c.ask(get_request("/exit")).status == 500);
   CHECK(c.ask(get_request("/killed")).status == 500);
   CHECK(c.ask(get_request("/bad_header")).status == 500);
@@ -354,10 +384,13 @@ TEST_CASE("a server that cannot start says why") {
   REQUIRE_FALSE(second.has_value());
   CHECK(second.error().why() == http_server_error::port_in_use);
   CHECK(std::string(second.error().what()).find(std::to_string(w.server.port())) != std::string::npos);
-  CHECK(try_run_server(world::app(), {.port = 70'000, .in = &w.rt}).error().why() == http_server_error::port_out_of_range);
+  CHECK(try_run_server(world::app(), {.port = 70'000, .in = &w.rt}).error().why() ==
+        http_server_error::port_out_of_range);
   CHECK(try_run_server(world::app(), {.port = -1, .in = &w.rt}).error().why() == http_server_error::port_out_of_range);
-  CHECK(try_run_server(world::app(), {.port = 0, .address = "nowhere", .in = &w.rt}).error().why() == http_server_error::bad_address);
-  CHECK(try_run_server(world::app(), {.port = 0, .address = "8.8.8.8", .in = &w.rt}).error().why() == http_server_error::bad_address);
+  CHECK(try_run_server(world::app(), {.port = 0, .address = "nowhere", .in = &w.rt}).error().why() ==
+        http_server_error::bad_address);
+  CHECK(try_run_server(world::app(), {.port = 0, .address = "8.8.8.8", .in = &w.rt}).error().why() ==
+        http_server_error::bad_address);
   CHECK_THROWS_AS(run_server(world::app(), {.port = 70'000, .in = &w.rt}), http_server_error);
 }
 

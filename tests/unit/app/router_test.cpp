@@ -16,7 +16,10 @@ const router app{
     get("/channels", [] { return text("list"); }),
     post("/channels", [](const http_request& r) { return text("made " + std::string(r.body()), 201); }),
     del("/channels/:number", [](const http_request& r) { return text("gone " + r.parameter("number")); }),
-    get("/users/:user/items/:item", [](const http_request& r) { return text(r.parameter("user") + "," + r.parameter("item") + "," + r.parameter("x")); }),
+    get("/users/:user/items/:item",
+        [](const http_request& r) {
+          return text(r.parameter("user") + "," + r.parameter("item") + "," + r.parameter("x"));
+        }),
     get("/files/*", [](const http_request& r) { return text(std::string(r.path())); }),
 };
 
@@ -35,7 +38,8 @@ TEST_CASE("parts of a path have names and are decoded") {
 }
 
 TEST_CASE("a path that no route knows is 404") {
-  for (const char* target : {"/nothing", "/channels/", "/channels/1/2", "/users//items/1", "*", "", "http://x/channels"})
+  for (const char* target :
+       {"/nothing", "/channels/", "/channels/1/2", "/users//items/1", "*", "", "http://x/channels"})
     CHECK_MESSAGE(ask(app, http_method::get, target).status == 404, target);
 }
 

@@ -142,8 +142,7 @@ TEST_CASE("an owner is told once, however much arrives, and again after it has l
       while (!look.exchange(false)) sleep_for(100us);
       mine.clear_notice();
       char room[4096];
-      while (mine.try_read(room).bytes > 0) {
-      }
+      while (mine.try_read(room).bytes > 0) {}
     }
   });
   auto ends = w.pair(owner);
@@ -154,7 +153,7 @@ TEST_CASE("an owner is told once, however much arrives, and again after it has l
   for (int i = 0; i < 100; ++i) ends.second.write_all("more", never);
   CHECK(told == 1);
   look = true;
-  CHECK(eventually([&] {                       // what came before it looked is not told again
+  CHECK(eventually([&] {  // what came before it looked is not told again
     ends.second.try_write("again");
     return told == 2;
   }));
@@ -221,7 +220,7 @@ TEST_CASE("a worker that computes does not hold up the sockets of others") {
   std::atomic<bool> computing = false;
   spawn([&] {
     computing = true;
-    while (!over) std::this_thread::yield();   // never gives the worker back
+    while (!over) std::this_thread::yield();  // never gives the worker back
   });
   CHECK(eventually([&] { return computing.load(); }));
   for (int i = 0; i < 20; ++i) {

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// http_exchange: one request and its answer, shared by the connection, which parses and writes, and the request's own process,
+// which runs the handler. Whichever of the two lives longer keeps the exchange, and with it the bytes that the request's
+// views point to.
+//
+// Until the request's process has started, and again once `done` is 1, everything belongs to the connection; in between
+// `parser` is read by the request's process, and `response` and `answered` are its own. `kept` is written by the connection as
+// it leaves.
+#pragma once
+
+#include "app/http_core.hpp"
+#include "app/http_parser.hpp"
+#include "app/read_buffer.hpp"
+
+namespace coppice::internal {
+
+struct http_exchange {
+  http_exchange(http_core& c, detail::slot& w);
+  ~http_exchange();
+  http_exchange(const http_exchange&) = delete;
+  void drop() noexcept {
+    if (holders.fetch_sub(1, sync::acq_rel) == 1) delete this;
+  }
+
+  http_core& core;
+  detail::slot& waiter;  // the connection, in its wait `number`
+  std::uint64_t number = 0;
+  sync::atomic<std::uint32_t> holders{1};
+  sync::atomic<std::uint32_t> done;  // 1: the request's process has ended
+  bool answered = false;             // `response` is the handler's
+  http_parser parser;
+  http_response response;
+  read_buffer* kept = nullptr;  // when the connection has left the request alone
+};
+
+/// The connection's part of an exchange. If it leaves before the request's process has ended, it ends that, and `buffer`, where
+/// the request's bytes are, stays with the exchange.
+class own_exchange {
+ public:
+  own_exchange(http_core& core, detail::slot& self, read_buffer*& buffer)
+      : buffer_(buffer), x_(new http_exchange(core, self)) {}
+  ~own_exchange();
+  own_exchange(const own_exchange&) = delete;
+  http_exchange* operator->() const noexcept { return x_; }
+
+  /// Starts the request's process. False: none starts any more.
+  bool start();
+  /// Waits for its end. False: `timeout` ns have passed.   Throws: detail::unwind.
+  bool wait(std::int64_t timeout);
+
+ private:
+  read_buffer*& buffer_;
+  http_exchange* x_;
+  pid process_{};
+};
+
+}  // namespace coppice::internal

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The scheduler alone, with things to run that are no processes: parking and waking, stop, and what the monitor thread takes
+// from a stuck worker.
+#include "runtime/scheduler.hpp"
+
+#include "sim/runtime/world.hpp"
+
+namespace {
+
+using namespace coppice;
+using namespace coppice::testing;
+using internal::runnable;
+using internal::scheduler;
+
+struct task : runnable {
+  virtual void run() = 0;
+
+ protected:
+  ~task() = default;
+};
+void run_task(runnable* r) noexcept { static_cast<task*>(r)->run(); }
+
+/// Runs once; says so.
+struct errand final : task {
+  sync::var<int> prepared;       // reported as a race unless the queues publish it
+  sync::var<int> times;
+  signpost done;
+
+  void run() override {
+    sim::check(prepared.get() == 7, "a thing ran before it was complete");
+    times = times.get() + 1;
+    sim::check(times.get() == 1, "a thing ran twice");
+    done.set();
+  }
+};
+
+/// Runs a piece of the scenario on a worker.
+template <class Body>
+struct piece final : task {
+  explicit piece(Body b) : body(std::move(b)) {}
+  Body body;
+  void run() override { body(); }
+};
+
+struct crew {
+  explicit crew(const internal::scheduler_options& o) : sched(o, &run_task) { sched.start(); }
+  ~crew() { sim::check(sched.stop(sync::never), "a worker did not leave"); }
+  scheduler sched;
+};
+
+// A plain thread pushes to workers that are about to sleep.
+void push_from_thread() {
+  errand e[3];
+  crew c({.workers = 1 + sim::random(2), .monitor = false, .search_rounds = 1});
+  for (errand& one : e) {
+    one.prepared = 7;
+    c.sched.push(&one);
+    if (sim::random(2) == 0) one.done.wait();
+  }
+  for (errand& one : e) one.done.wait();
+}
+
+// A worker keeps one thing for itself; the other one must be taken by the worker that is about to sleep.
+void push_from_worker() {
+  errand kept, offered;
+  crew c({.workers = 2, .monitor = false, .search_rounds = 1});
+  signpost over;
+  piece starter([&] {
+    offered.prepared = 7;
+    c.sched.push(&offered);
+    kept.prepared = 7;
+    c.sched.push(&kept);              // takes the place of the one before, which anybody may have now
+    offered.done.wait();
+    over.set();
+  });
+  c.sched.push(&starter);
+  over.wait();
+  kept.done.wait();
+}
+
+// For one worker alone.
+void push_pinned() {
+  errand e[2];
+  crew c({.workers = 2, .monitor = false, .search_rounds = 1});
+  for (unsigned i = 0; i != 2; ++i) {
+    e[i].prepared = 7;
+    c.sched.push_pinned(&e[i], i);
+  }
+  for (errand& one : e) one.done.wait();
+}
+
+// Nothing to do, and no sleeper is forgotten.
+void stop_idle() {
+  errand e;
+  crew c({.workers = 2, .monitor = true, .search_rounds = 1});
+  if (sim::random(2) == 0) return;
+  e.prepared = 7;
+  c.sched.push(&e);
+  e.done.wait();
+}
+
+// A worker sits in one thing for good: what it holds, in its slot and in its queue, is run by others, once each.
+void stuck_worker() {
+  errand held[3];
+  crew c({.workers = 2, .monitor = true, .search_rounds = 1});
+  signpost over;
+  piece stuck([&] {
+    for (errand& one : held) {
+      one.prepared = 7;
+      c.sched.push(&one);
+    }
+    for (errand& one : held) one.done.wait();
+    over.set();
+  });
+  c.sched.push(&stuck);
+  over.wait();
+}
+
+// The only worker is stuck: a spare one is started.
+void spare_worker() {
+  errand held;
+  crew c({.workers = 1, .monitor = true, .search_rounds = 1});
+  signpost over;
+  piece stuck([&] {
+    held.prepared = 7;
+    c.sched.push(&held);
+    held.done.wait();
+    over.set();
+  });
+  c.sched.push(&stuck);
+  over.wait();
+}
+
+// A worker looks stuck and is not: it and the monitor thread want the same things.
+void almost_stuck() {
+  errand held[2];
+  crew c({.workers = 2, .monitor = true, .search_rounds = 1});
+  piece slow([&] {
+    for (errand& one : held) {
+      one.prepared = 7;
+      c.sched.push(&one);
+    }
+    sync::futex_word nobody;
+    sync::futex_wait(nobody, 0, sync::now() + 2'000'000);   // two looks of the monitor thread
+  });
+  c.sched.push(&slow);
+  for (errand& one : held) one.done.wait();
+}
+
+const sim::scenario scenarios[] = {{"scheduler_push_from_thread", &push_from_thread, whole_program()},
+                                   {"scheduler_push_from_worker", &push_from_worker, whole_program()},
+                                   {"scheduler_push_pinned", &push_pinned, whole_program()},
+                                   {"scheduler_stop_idle", &stop_idle, whole_program()},
+                                   {"scheduler_stuck_worker", &stuck_worker, whole_program()},
+                                   {"scheduler_spare_worker", &spare_worker, whole_program()},
+                                   {"scheduler_almost_stuck", &almost_stuck, whole_program()}};
+
+}  // namespace

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Timers of processes: never early, never after a cancel that said what was left, and no worker sleeps past one.
+#include <coppice/process/timer.hpp>
+
+#include "sim/runtime/world.hpp"
+
+namespace {
+
+using namespace coppice;
+using namespace coppice::testing;
+
+struct ring { std::int64_t not_before; };
+
+/// Waits for one, which must be due.
+void await_ring() {
+  const ring r = receive<ring>();
+  sim::check(sync::now() >= r.not_before, "a timer was early");
+}
+
+void send_in(std::int64_t time, pid to) { send_after(duration(time), to, ring{sync::now() + time}); }
+
+// A thread that is no worker starts timers while the worker goes to sleep: it must not sleep past them.
+void foreign_start() {
+  world w;
+  const pid me = self();
+  for (const std::int64_t time : {40'000, 10'000}) send_in(time, me);
+  for (int i = 0; i != 2; ++i) await_ring();
+}
+
+// The same from a process on a worker, whose own wheel it is.
+void own_start() {
+  world w({.workers = 2});
+  const pid a = spawn([] {
+    send_in(10'000, self());
+    await_ring();
+  });
+  await_end(a);
+}
+
+// Cancel against expiry: what was cancelled does not come, what was not comes once.
+void cancel_against_fire() {
+  world w;
+  start_line line(2);
+  const pid me = self();
+  const reference timer = send_after(duration(1'000), me, ring{sync::now() + 1'000});
+  bool cancelled = false;
+  {
+    runs canceller([&] {
+      w.enter();
+      line.pass();
+      cancelled = cancel_timer(timer).has_value();
+    }, "canceller");
+    line.pass();
+    sync::futex_word nobody;
+    sync::futex_wait(nobody, 0, sync::now() + 1'000);
+  }
+  if (!cancelled) await_ring();
+  // Behind any timer of that wheel that is due by now.
+  send_in(1'000, me);
+  await_ring();
+  sim::check(flush() == 0, "a cancelled timer fired");
+}
+
+// An addressee that ends takes its timers with it.
+void addressee_ends() {
+  world w;
+  const pid a = spawn([] { receive<ring>(duration(1'000)); });
+  const reference timer = send_after(duration(1'000), a, ring{sync::now() + 1'000});
+  await_end(a);
+  sim::check(!cancel_timer(timer), "a timer of the dead");
+}
+
+const sim::scenario scenarios[] = {{"timer_foreign_start", &foreign_start, whole_program()},
+                                   {"timer_own_start", &own_start, whole_program()},
+                                   {"timer_cancel_against_fire", &cancel_against_fire, whole_program()},
+                                   {"timer_addressee_ends", &addressee_ends, whole_program()}};
+
+}  // namespace
