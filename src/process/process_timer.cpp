@@ -410,7 +410,9 @@ std::int64_t cancel_timer_core(reference timer) noexcept {
 
 std::int64_t read_timer_core(reference timer) noexcept {
   internal::process_timer* t = internal::directory.find(timer.number());
-  return t == nullptr ? -1 : internal::timer_wheel::remaining(*t, sync::now(), t->ref, timer.number());
+  // One that is over is not asked: its wheel may be gone with its runtime.
+  if (t == nullptr || t->ref.load(sync::acquire) != timer.number()) return -1;
+  return internal::timer_wheel::remaining(*t, sync::now(), t->ref, timer.number());
 }
 
 }  // namespace detail
