@@ -85,10 +85,14 @@ void take_answer(call_record& r) {
 }
 
 /// While a process waits for another: for the cycle check, and for whoever wants to know what it is doing.
-struct calling_mark {
+struct calling_end {
   slot& s;
-  calling_mark(slot& me, slot* target) noexcept : s(me) { s.calling.store(target, sync::seq_cst); }
-  ~calling_mark() { s.calling.store(nullptr, sync::relaxed); }
+  explicit calling_end(slot& me) noexcept : s(me) {}
+  calling_end(const calling_end&) = delete;
+  ~calling_end() { s.calling.store(nullptr, sync::relaxed); }
+};
+struct calling_mark : calling_end {
+  calling_mark(slot& me, slot* target) noexcept : calling_end(me) { s.calling.store(target, sync::seq_cst); }
 };
 
 struct direct_start {
@@ -319,7 +323,9 @@ void call_core(call_record& r) {
     return;
   }
   if (r.reply != nullptr) {                     // the handler waits, or keeps its `from`
-    const calling_mark mark(*r.caller, &s);
+    // Who keeps a `from` may have others answer: that is no link of a ring (GS-X3). keep_open sees to a handler that waits first.
+    if (!blocked && me != nullptr) me->calling.store(nullptr, sync::relaxed);
+    const calling_end when_left(*r.caller);
     return await_reply(r);
   }
   if (me != nullptr) me->calling.store(nullptr, sync::relaxed);

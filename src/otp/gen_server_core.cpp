@@ -585,8 +585,12 @@ reply_ticket take_ticket(handler_frame& frame) {
 }
 
 void keep_open(handler_frame& frame, const reply_ticket& ticket) {
-  if (ticket.slot != nullptr && internal::phase_of(*ticket.slot, ticket.serial) == internal::reply_phase::open)
+  if (ticket.slot != nullptr && internal::phase_of(*ticket.slot, ticket.serial) == internal::reply_phase::open) {
     internal::note_open_reply(*frame.self, ticket.slot, ticket.serial);
+    // Anybody may answer from now on: the caller is no link of a ring through this server any more (GS-X3).
+    slot* here = frame.self;
+    if (frame.caller && frame.caller.is_local()) frame.caller.where()->calling.cas(here, nullptr, internal::sync::relaxed);
+  }
   // The duty is the from's now: a stop form of this handler does not answer for it, the death of the server does.
 }
 

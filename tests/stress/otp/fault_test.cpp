@@ -54,6 +54,38 @@ struct doomed {
   }
 };
 
+/// `borrower` waits for `lender_of_others`, who has handed its request on and asks `borrower` something meanwhile.
+struct take { using reply = int; };
+struct greet { using reply = int; };
+struct ask_back {};
+struct borrower {
+  using protocol = messages<take, greet>;
+  pid lender;
+  int handle_call(take);
+  int handle_call(greet) { return 9; }
+};
+struct lender_of_others {
+  std::atomic<bool>* asked;
+  std::atomic<bool>* kept;
+  std::atomic<int>* got;
+  server_ref<messages<take, greet>> back{};
+  void handle_call(take, from<int> caller) {
+    back = server_ref<messages<take, greet>>(caller.caller());
+    *kept = true;
+    spawn([to = std::move(caller), asked = asked]() mutable {
+      while (!*asked) sleep_for(1ms);
+      sleep_for(5ms);                           // the greeting is under way, or refused
+      std::move(to).reply(5);
+    });
+  }
+  void handle_cast(ask_back) {
+    *asked = true;
+    const auto answer = try_call(back, greet{}, infinity);
+    *got = answer ? *answer : -static_cast<int>(answer.error().code());
+  }
+};
+int borrower::handle_call(take) { return call(server_cast<lender_of_others>(lender), take{}, infinity); }
+
 struct ring {};
 
 }  // namespace
@@ -83,6 +115,24 @@ TEST_CASE("GS-34 who called a server directly learns what signal it died of, alt
   REQUIRE(!got);
   CHECK(got.error().is(call_error::ended));
   CHECK(got.error().reason() == exit_reason(exit_reason::killed));
+}
+
+TEST_CASE("GS-X3 a request that was handed on closes no ring") {
+  own_world w;
+  std::atomic<bool> asked{false};
+  std::atomic<bool> kept{false};
+  std::atomic<int> got{0};
+  const auto lender = start<lender_of_others>({}, &asked, &kept, &got);
+  const auto b = start<borrower>({}, lender.id());
+  std::thread user([&] {
+    const runtime_scope here(w.r);
+    CHECK(call(b, take{}, infinity) == 5);
+  });
+  CHECK(eventually([&] { return kept.load(); }));
+  cast(lender, ask_back{});
+  user.join();
+  CHECK(eventually([&] { return got != 0; }));
+  CHECK(got == 9);
 }
 
 TEST_CASE("PR-81 a timer that is cancelled while it fires is ended once") {
