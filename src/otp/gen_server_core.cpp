@@ -249,7 +249,6 @@ void handle_tick(slot& self, node* n) noexcept {
       else arm_hibernation(self);
       return;
     case tick_payload::named: return handle_named(self, *d, tick.token);
-    case tick_payload::follow: return;
   }
 }
 
@@ -403,7 +402,10 @@ void settle(slot& self, handler_frame& frame, std::string_view what, bool at_onc
     if (has(self, detail::doomed)) return end_by_signal(self, frame);
     if (ends(frame)) return end_server(self, frame, what);
     node* next = step(self, frame, what);
-    if (next == nullptr) return;
+    if (next == nullptr) {
+      if (has(self, detail::doomed)) end_by_signal(self, frame);          // taken in when the queue was looked at
+      return;
+    }
     if (!at_once) return follow_first(self, next);
     trampoline handler = next->run;
     if (handler == nullptr) handler = find_for(self, *next);
@@ -478,6 +480,20 @@ void release_held(slot& self, server_data& d) noexcept {
     prepend(self, d.held.back());
     d.held.pop_back();
   }
+}
+
+void forget_trampolines(slot& self) noexcept {
+  if (node* newest = self.fifo) {
+    node* n = newest;
+    do {
+      if (n->kind == node_kind::tick && n->type != nullptr) n->run = nullptr;
+      n = n->next;
+    } while (n != newest);
+  }
+  server_data* d = data_of(self);
+  if (d == nullptr) return;
+  if (d->idle.then != nullptr) d->idle.then->run = nullptr;
+  for (const named_timer& t : d->timers) t.message->run = nullptr;
 }
 
 // --- current frame ---------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ namespace coppice::internal {
 
 /// What a tick node carries, and what is to be done when it is handled.
 struct tick_payload {
-  enum what : std::uint8_t { idle, hibernate, named, follow } kind;
+  enum what : std::uint8_t { idle, hibernate, named } kind;
   std::uint64_t token = 0;
 };
 
@@ -107,6 +107,8 @@ void end_server(slot& self, detail::handler_frame& frame, std::string_view what)
 /// Handles what came while the server was suspended before anything else.
 void release_held(slot& self, server_data& d) noexcept;
 void disarm_idle(slot& self, server_data& d) noexcept;
+/// After the class was exchanged: what waits for a callback of the old one finds it by key in the new one.
+void forget_trampolines(slot& self) noexcept;
 
 // --- sys.cpp ---------------------------------------------------------------------------------------------------------
 

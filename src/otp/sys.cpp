@@ -315,6 +315,7 @@ exit_reason exchange_state(slot& self, const coppice::detail::class_descriptor& 
   if (core::has(self, core::boxed)) ::operator delete(old, std::align_val_t{from.state_align});
   *reinterpret_cast<void**>(reinterpret_cast<char*>(&self) + sizeof(slot)) = fresh;
   core::set(self, core::boxed);
+  if (&from != &to) internal::forget_trampolines(self);
   self.cls = &to;
   return exit_reason::normal;
 }

@@ -191,6 +191,9 @@ void doom(slot& s, const exit_reason& why, bool untrappable) noexcept {
   detail::ext_of(s).pending = why;
   detail::set(s, detail::doomed);
   if (untrappable) detail::set(s, detail::untrappable);
+  // A handler may take the signal in (demonitor, unlink, … look at the inbox) and return as if nothing had happened, to a
+  // caller who runs it directly: what waits in the fifo keeps the process from being released, so that it gets its last turn.
+  append(s, make_node(node_kind::tick, std::uint64_t{0}));
 }
 
 }  // namespace coppice::internal

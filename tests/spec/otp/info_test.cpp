@@ -5,6 +5,8 @@
 #include <coppice/process/process_info.hpp>
 #include <coppice/process/timer.hpp>
 
+#include <thread>
+
 #include "spec/otp/otp_test.hpp"
 
 using namespace coppice;
@@ -157,6 +159,32 @@ TEST_CASE("GS-128 an exit signal does not wait behind the queue") {
   for (int i = 0; i < 100; ++i) cast(m.server, note{i});
   exit(m.server, exit_reason("now"));
   CHECK(reason_of_end(m.server, m.ref) == exit_reason("now"));
+}
+
+TEST_CASE("GS-128 PR-55 an exit signal that a handler takes in while a caller runs it ends the server all the same") {
+  struct looks {
+    struct q { using reply = int; gate* in; gate* on; bool arms; };
+    outcome<int> handle_call(q a) {
+      a.in->open();
+      while (!a.on->is_open()) {}                        // no wait: the caller's own thread runs this
+      demonitor(reference::make());                      // looks at the inbox
+      if (a.arms) return reply(1, 10s);
+      return 1;
+    }
+  };
+  caught_reports reports;
+  for (const bool arms : {false, true}) {
+    const auto m = start_monitor<looks>();
+    gate in, on;
+    std::thread killer([&] {
+      while (!in.is_open()) {}
+      exit(m.server, exit_reason("shot"));
+      on.open();
+    });
+    (void)try_call(m.server, looks::q{&in, &on, arms});
+    killer.join();
+    CHECK(reason_of_end(m.server, m.ref) == exit_reason("shot"));
+  }
 }
 
 TEST_CASE("GS-129 a suspended server still reacts to its parent's EXIT") {

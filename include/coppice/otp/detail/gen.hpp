@@ -213,7 +213,6 @@ struct system_request {
   using reply = void;
   void (*run)(slot& self, void* context) = nullptr;
   void* context = nullptr;
-  bool works_while_suspended = true;
 };
 /// Has `to` run `request`. Throws call_error.
 void system_call(const target& to, const system_request& request, duration timeout, std::string_view what, bool urgent);
