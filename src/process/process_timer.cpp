@@ -203,17 +203,19 @@ node* copy_of(const timer_extra& x) {
 void expire_extra(process_timer& t) noexcept {
   timer_extra& x = *t.extra();
   const std::uint64_t ref = t.ref.load(sync::relaxed) & ~over;
-  const auto wanted = [&] { return t.ref.load(sync::seq_cst) == ref && systems[x.home]->closing.load(sync::relaxed) == 0; };
+  const auto closing = [&] { return systems[x.home]->closing.load(sync::relaxed) != 0; };
+  const auto wanted = [&] { return t.ref.load(sync::seq_cst) == ref && !closing(); };
   const auto end = [&t] {
     thread_block& block = here();
     drop_load(block, t);
     give_timer(block, t);
   };
-  if (!wanted()) return end();
   if (x.period == 0) {
-    deliver(receiver_of(x), std::exchange(x.message, nullptr));
+    // Whoever cancels now is told that it was too late, so the message must arrive, whatever `ref` says by now (PR-81).
+    if (!closing()) deliver(receiver_of(x), std::exchange(x.message, nullptr));
     return end();
   }
+  if (!wanted()) return end();
   deliver(x.to, copy_of(x));
   if (!wanted() || is_dead(x.to)) return end();
   x.next += x.period;

@@ -31,7 +31,7 @@ enum fault : int {
   lifo_overwritten,           // what was in the slot is forgotten
   look_before_push,           // whether somebody sleeps, asked before the work is there
   wake_without_fence,
-  sleep_without_second_look,  // a worker sleeps by the timers it knew of before it said so
+  look_before_start,          // how long the worker sleeps, asked before the timer is there
   timer_fires_cancelled,
   push_relaxed,
   drain_relaxed,

@@ -347,7 +347,7 @@ void scheduler::awake(worker& w) noexcept {
 void scheduler::sleep(worker& w) noexcept {
   const std::int64_t deadline = w.wheel.next_deadline();
   w.asleep_until.store(deadline, sync::seq_cst);   // pairs with start_timer_at: one of the two sees the other
-  const std::int64_t earliest = planted::is(planted::sleep_without_second_look) ? deadline : w.wheel.next_deadline();
+  const std::int64_t earliest = w.wheel.next_deadline();
   const std::int64_t until = earliest < deadline ? earliest : deadline;
   if (until == 0) return;                         // fresh timers: they must be armed first
   if (const idle_source* idle = idle_.load(sync::acquire))
@@ -431,9 +431,11 @@ void scheduler::start_timer_at(timer_node& t, std::int64_t deadline) noexcept {
   }
   // A thread that is no worker uses the wheel of one, and wakes it if it would sleep past the deadline.
   worker& w = *workers_[block.dice() % base_];
+  const bool looked = planted::is(planted::look_before_start);
+  if (looked && w.asleep_until.load(sync::seq_cst) > deadline) unpark(w.index);
   w.wheel.start_at(t, deadline);
   sync::fence(sync::seq_cst);                // pairs with sleep's store of asleep_until and second look
-  if (w.asleep_until.load(sync::seq_cst) > deadline) unpark(w.index);
+  if (!looked && w.asleep_until.load(sync::seq_cst) > deadline) unpark(w.index);
 }
 
 void scheduler::expire_all() noexcept {

@@ -45,7 +45,7 @@ constexpr row table[] = {
     {planted::lifo_overwritten, "slot overwritten when full", "scheduler_push_from_worker"},
     {planted::look_before_push, "sleepers looked for before the push", "scheduler_push_from_thread"},
     {planted::wake_without_fence, "sleepers looked for without a fence", "scheduler_push_from_worker"},
-    {planted::sleep_without_second_look, "asleep without a second look at the timers", "timer_foreign_start"},
+    {planted::look_before_start, "sleeper looked for before the timer was started", "scheduler_foreign_timer"},
     {planted::timer_fires_cancelled, "a cancelled timer fires", "timer_cancel_against_fire"},
     {planted::push_relaxed, "push relaxed", "mailbox_two_senders"},
     {planted::drain_relaxed, "drain relaxed", "mailbox_two_senders"},

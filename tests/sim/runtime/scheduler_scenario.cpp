@@ -90,6 +90,24 @@ void push_pinned() {
   for (errand& one : e) one.done.wait();
 }
 
+// A plain thread starts a timer while the worker whose wheel it uses goes to sleep.
+void foreign_timer() {
+  struct alarm final : internal::timer_node {
+    alarm() : timer_node([](timer_node& node) noexcept { static_cast<alarm&>(node).rung.set(); }) {}
+    signpost rung;
+  };
+  errand e[3];
+  alarm a[3];
+  crew c({.workers = 1, .monitor = false, .search_rounds = 1});
+  for (int i = 0; i != 3; ++i) {
+    e[i].prepared = 7;
+    c.sched.push(&e[i]);
+    e[i].done.wait();                 // so the worker has just now nothing to do
+    c.sched.start_timer_at(a[i], sync::now() + 10'000);
+    a[i].rung.wait();
+  }
+}
+
 // Nothing to do, and no sleeper is forgotten.
 void stop_idle() {
   errand e;
@@ -151,6 +169,7 @@ void almost_stuck() {
 const sim::scenario scenarios[] = {{"scheduler_push_from_thread", &push_from_thread, whole_program()},
                                    {"scheduler_push_from_worker", &push_from_worker, whole_program()},
                                    {"scheduler_push_pinned", &push_pinned, whole_program()},
+                                   {"scheduler_foreign_timer", &foreign_timer, whole_program()},
                                    {"scheduler_stop_idle", &stop_idle, whole_program()},
                                    {"scheduler_stuck_worker", &stuck_worker, whole_program()},
                                    {"scheduler_spare_worker", &spare_worker, whole_program()},

@@ -24,8 +24,12 @@ void send_in(std::int64_t time, pid to) { send_after(duration(time), to, ring{sy
 void foreign_start() {
   world w;
   const pid me = self();
-  for (const std::int64_t time : {40'000, 10'000}) send_in(time, me);
-  for (int i = 0; i != 2; ++i) await_ring();
+  for (int i = 0; i != 2; ++i) {
+    await_end(spawn([] {}));                          // so the worker has just now nothing to do
+    send_in(40'000, me);
+    send_in(10'000, me);
+    for (int k = 0; k != 2; ++k) await_ring();
+  }
 }
 
 // The same from a process on a worker, whose own wheel it is.
