@@ -35,7 +35,8 @@ receiver linked_to(F end, bool trap, pid& child) {
       wait_for_go();
       end();
     })});
-    for (bool on = true; on;)
+    bool on = true;
+    while (on)
       receive([&](exit_signal e) { send(test, seen{e.who, e.reason}); }, [&](go) { on = false; });
   }, {.trap_exit = trap});
   child = receive<born>().who;
@@ -45,7 +46,8 @@ receiver linked_to(F end, bool trap, pid& child) {
 receiver plain(bool trap) {
   const pid test = self();
   const monitored m = spawn_monitor([=] {
-    for (bool on = true; on;)
+    bool on = true;
+    while (on)
       receive([&](exit_signal e) { send(test, seen{e.who, e.reason}); }, [&](go) { on = false; });
   }, {.trap_exit = trap});
   return {m.who, m.ref};
@@ -235,8 +237,8 @@ TEST_CASE("OL-47 exit(self(), reason), not trapping, ends the process with that 
   world w;
   for (const auto& [why, seen] : {std::pair{custom, custom}, std::pair{exit_reason(exit_reason::kill), exit_reason(exit_reason::killed)}}) {
     bool went_on = false;
-    CHECK(run([&, why = why] {
-      exit(self(), why);
+    CHECK(run([&, reason = why] {
+      exit(self(), reason);
       went_on = true;
     }) == seen);
     CHECK_FALSE(went_on);
