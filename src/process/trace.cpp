@@ -12,12 +12,21 @@ namespace internal {
 struct tracer {
   function<void(const trace_event&) const> handler;
   function<bool(const trace_event&) const> filter;
-  tracer* before;                              // kept: an event may still be on its way to it
+  tracer* kept_before = nullptr;               // all of them are kept: an event may still be on its way to one
 };
 
 sync::atomic<tracer*> current_tracer;
 
 namespace {
+
+sync::spinlock keeping;
+tracer* kept = nullptr;                        // guarded by keeping
+
+void keep(tracer* t) noexcept {
+  sync::lock_guard held(keeping);
+  t->kept_before = kept;
+  kept = t;
+}
 
 std::string_view class_of(const detail::slot& s) noexcept {
   const detail::class_descriptor* cls = s.cls;
@@ -56,10 +65,9 @@ void trace_received(const detail::slot& s, const message_descriptor* type) noexc
 }  // namespace internal
 
 bool trace(function<void(const trace_event&) const> handler, function<bool(const trace_event&) const> filter) {
-  namespace sync = detail::sync;
-  auto* t = new internal::tracer{std::move(handler), std::move(filter), nullptr};
-  t->before = internal::current_tracer.exchange(t, sync::acq_rel);
-  return t->before != nullptr;
+  auto* t = new internal::tracer{std::move(handler), std::move(filter)};
+  internal::keep(t);
+  return internal::current_tracer.exchange(t, detail::sync::acq_rel) != nullptr;
 }
 
 bool stop_trace() {

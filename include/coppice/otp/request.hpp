@@ -250,10 +250,18 @@ std::vector<result<reply_of<Q>, call_error>> call_all_at(const Refs& servers, co
   };
   std::vector<call_record> records;
   std::vector<part*> parts;
+  // What was answered and not taken is destroyed, also when the caller ends while it waits.
   struct cleaner {
+    std::vector<call_record>& records;
     std::vector<part*>& parts;
-    ~cleaner() { for (part* p : parts) delete p; }
-  } cleaning{parts};
+    std::size_t taken = 0;
+    ~cleaner() {
+      for (std::size_t i = 0; i < parts.size(); ++i) {
+        if (i >= taken && i < records.size() && records[i].status == call_status::replied) parts[i]->room.value.~R();
+        delete parts[i];
+      }
+    }
+  } cleaning{records, parts};
   for (const auto& server : servers) {
     parts.push_back(new part{request, {}});
     records.emplace_back();
@@ -268,6 +276,7 @@ std::vector<result<reply_of<Q>, call_error>> call_all_at(const Refs& servers, co
       continue;
     }
     const reply_taken<R> taken{parts[i]->room.value};
+    cleaning.taken = i + 1;
     if constexpr (std::is_void_v<reply_of<Q>>) answers.emplace_back();
     else answers.emplace_back(std::in_place, std::move(taken.value));
   }
