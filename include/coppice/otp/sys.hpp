@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // sys: looking into a running server and steering it: state, status, suspend and resume, statistics, trace, log, hooks, code
-// change. Every function asks the server, which answers between two messages, behind those that wait already (urgent: before
-// them); all fail like a call. A server with nothing of this switched on pays nothing for it.
+// change. Every function asks the server, which answers between two messages, behind those that wait already (only stop can
+// be urgent: GS-X5); all fail like a call. A server with nothing of this switched on pays nothing for it.
 //
 // Thread: any.   Spec: GS-160..GS-171.
 #pragma once
@@ -250,7 +250,7 @@ void statistics(const detail::target& server, bool on, duration timeout = defaul
 /// Nothing where they are off.
 std::optional<statistics_report> get_statistics(const detail::target& server, duration timeout = default_timeout);
 
-/// Reports every event at level info to the log sink.   Spec: GS-165.
+/// Reports every event at level notice to the log sink.   Spec: GS-165.
 void trace(const detail::target& server, bool on, duration timeout = default_timeout);
 /// Appends every event to a file; an empty path ends that. Throws call_error::failed if the file cannot be opened.
 /// Spec: GS-165.
