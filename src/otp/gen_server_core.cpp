@@ -642,7 +642,11 @@ open_node new_info(const message_descriptor& type, trampoline run, std::uint64_t
   return new_typed(node_kind::info, type, run, class_key);
 }
 
-sent cast_core(pid to, node* n) noexcept { return internal::deliver_bounded(to, n); }
+sent cast_core(pid to, node* n) noexcept {
+  const sent result = internal::deliver_bounded(to, n);
+  internal::spend();                                          // who floods a server lets it run now and then
+  return result;
+}
 
 std::int64_t then_part::wait_of(std::int64_t wait, bool absolute) noexcept {
   return absolute && wait != sync::never ? wait - sync::now() : wait;
