@@ -98,9 +98,10 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
   e = s.ext;                                    // a destructor or a late signal may have made it
   drop(e != nullptr ? e->origin : s.ext.origin_only());
   if (e != nullptr) drop(e->own);
+  if (!planted::is(planted::timers_outlive_serial)) drop_timers(s, self);   // who is told noproc finds them gone (PR-82)
   s.serial.store(0, sync::seq_cst);             // dead: from now on senders get noproc
   drain(s);                                     // and these get it, too: their serial does not fit any more
-  drop_timers(s, self);
+  drop_timers(s, self);                         // and those that were being started
   s.ext = nullptr;
   if (e != nullptr) {
     fire_links(self, *e, why);

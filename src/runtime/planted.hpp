@@ -33,6 +33,7 @@ enum fault : int {
   wake_without_fence,
   look_before_start,          // how long the worker sleeps, asked before the timer is there
   timer_fires_cancelled,
+  timers_outlive_serial,      // a process is dead for others while its timers are not dropped yet
   push_relaxed,
   drain_relaxed,
   claim_relaxed,

@@ -47,6 +47,7 @@ constexpr row table[] = {
     {planted::wake_without_fence, "sleepers looked for without a fence", "scheduler_push_from_worker"},
     {planted::look_before_start, "sleeper looked for before the timer was started", "scheduler_foreign_timer"},
     {planted::timer_fires_cancelled, "a cancelled timer fires", "timer_cancel_against_fire"},
+    {planted::timers_outlive_serial, "a process is dead before its timers are gone", "timer_addressee_killed"},
     {planted::push_relaxed, "push relaxed", "mailbox_two_senders"},
     {planted::drain_relaxed, "drain relaxed", "mailbox_two_senders"},
     {planted::claim_relaxed, "claim relaxed", "mailbox_direct_call"},

@@ -75,9 +75,20 @@ void addressee_ends() {
   sim::check(!cancel_timer(timer), "a timer of the dead");
 }
 
+// The same for one that is killed, whoever asks: who hears that it is dead finds its timers gone.
+void addressee_killed() {
+  world w;
+  const pid a = spawn([] { receive<ring>(); });
+  const reference timer = send_after(duration{1h}, a, ring{0});
+  exit(a, exit_reason::kill);
+  await_end(a);
+  sim::check(!cancel_timer(timer), "a timer of the dead");
+}
+
 const sim::scenario scenarios[] = {{"timer_foreign_start", &foreign_start, whole_program()},
                                    {"timer_own_start", &own_start, whole_program()},
                                    {"timer_cancel_against_fire", &cancel_against_fire, whole_program()},
-                                   {"timer_addressee_ends", &addressee_ends, whole_program()}};
+                                   {"timer_addressee_ends", &addressee_ends, whole_program()},
+                                   {"timer_addressee_killed", &addressee_killed, whole_program()}};
 
 }  // namespace
