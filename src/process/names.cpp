@@ -9,6 +9,8 @@
 #include "process/signal.hpp"
 #include "process/query.hpp"
 
+#include <stdexcept>
+
 namespace coppice {
 
 namespace {
@@ -141,6 +143,27 @@ void release_name(const detail::held_name& name, pid holder) noexcept {
 }
 
 }  // namespace internal
+
+owned_name::owned_name(const name_view& name)
+    : text_(name.text()), operations_(name.operations()), registry_(name.registry()), kind_(name.form()) {
+  if (kind_ != name_view::kind::via) return;
+  if (operations_->key == nullptr) throw std::invalid_argument("the key of the name " + to_text(name) + " cannot be copied, so the name cannot be kept");
+  key_ = any_value(*operations_->key, name.key());
+}
+
+name_view owned_name::view() const noexcept {
+  name_view v;
+  v.text_ = text_;
+  v.operations_ = operations_;
+  v.registry_ = registry_;
+  v.key_ = key_.address();
+  v.kind_ = kind_;
+  return v;
+}
+
+bool operator==(const owned_name& a, const owned_name& b) {
+  return a.kind_ == b.kind_ && a.text_ == b.text_ && a.registry_ == b.registry_ && a.key_ == b.key_;
+}
 
 std::string to_text(const name_view& name) {
   switch (name.form()) {

@@ -9,8 +9,10 @@
 // Invariants:
 //   1. A name_view owns nothing: text, registry and key must outlive it. It is a parameter, not something to keep.
 //   2. An empty text names nobody; "no name" is the default-constructed view and nothing else (GS-13).
+//   3. An owned_name owns its text or its copy of the key; of a `via` it borrows the registry alone.
 #pragma once
 
+#include <coppice/base/any_value.hpp>
 #include <coppice/base/to_text.hpp>
 #include <coppice/process/pid.hpp>
 
@@ -35,8 +37,15 @@ struct via_operations {
   bool (*register_name)(void* registry, const void* key, pid who);
   void (*unregister_name)(void* registry, const void* key);
   pid (*whereis)(void* registry, const void* key);
+  const value_operations* key;                         // to print it and to keep a copy of it; null: it cannot be copied
   void (*print)(text_sink& out, const void* key);
 };
+
+template <class Key>
+constexpr const value_operations* key_operations() noexcept {
+  if constexpr (std::copy_constructible<Key> || (std::is_array_v<Key> && std::is_trivially_copyable_v<Key>)) return &value_constant<Key>;
+  else return nullptr;
+}
 
 template <class Registry, class Key>
 inline constexpr via_operations via_constant{
@@ -45,6 +54,7 @@ inline constexpr via_operations via_constant{
     },
     .unregister_name = [](void* r, const void* k) { static_cast<Registry*>(r)->unregister_name(*static_cast<const Key*>(k)); },
     .whereis = [](void* r, const void* k) -> pid { return static_cast<Registry*>(r)->whereis(*static_cast<const Key*>(k)); },
+    .key = key_operations<Key>(),
     .print = [](text_sink& out, const void* k) { print(out, *static_cast<const Key*>(k)); },
 };
 
@@ -71,6 +81,7 @@ class name_view {
   const void* key() const noexcept { return key_; }
 
  private:
+  friend class owned_name;
   friend constexpr name_view global(std::string_view text) noexcept;
   template <class Registry, class Key>
     requires names_processes<Registry, Key>
@@ -104,6 +115,36 @@ name_view via(Registry& registry, const Key& key) noexcept {
 
 /// `"ch3"`, `global "ledger"`, `via "ann"`.
 std::string to_text(const name_view& name);
+
+/// Any kind of name, kept: what a child's specification and a supervisor hold. The registry of a `via` is borrowed; the key
+/// is copied, and so is the text behind a key that is only a view.
+/// Thread: as a string.   Spec: PR-74, SV-1.
+class owned_name {
+ public:
+  owned_name() noexcept = default;
+  /// Fails: std::invalid_argument when the key of a `via` cannot be copied.
+  owned_name(const name_view& name);
+  owned_name(const char* text) : owned_name(name_view(text)) {}
+  owned_name(std::string_view text) : owned_name(name_view(text)) {}
+  owned_name(const std::string& text) : owned_name(name_view(text)) {}
+
+  /// Valid as long as this name is neither changed nor destroyed.
+  name_view view() const noexcept;
+  operator name_view() const noexcept { return view(); }
+  explicit operator bool() const noexcept { return kind_ != name_view::kind::none; }
+
+  /// Same form, and same text, or same registry and key.
+  friend bool operator==(const owned_name& a, const owned_name& b);
+
+ private:
+  std::string text_{};
+  any_value key_{};
+  const detail::via_operations* operations_ = nullptr;
+  void* registry_ = nullptr;
+  name_view::kind kind_ = name_view::kind::none;
+};
+
+inline std::string to_text(const owned_name& name) { return to_text(name.view()); }
 
 /// The server of class `Server` that holds a name at the moment it is asked something. Borrows the name.
 /// Thread: any.   Cost: one look-up at each use.   Spec: PR-74, GS-33.
