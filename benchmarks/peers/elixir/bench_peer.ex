@@ -21,6 +21,7 @@ defmodule BenchPeer do
       "cast-2" => {"M/s", &cast(2, &1)},
       "cast-8" => {"M/s", &cast(8, &1)},
       "start-stop" => {"ns", &start_stop/1},
+      "dynamic-children" => {"ns", &dynamic_children/1},
       "registry-register" => {"ns", &registry_register/1},
       "registry-lookup" => {"ns", &registry_lookup/1},
       "via-call" => {"ns", &via_call/1}
@@ -119,6 +120,25 @@ defmodule BenchPeer do
       {:ok, server} = GenServer.start(BenchServer, 0)
       GenServer.stop(server)
     end)
+  end
+
+  # 5 supervisors --------------------------------------------------------------------------------------------------------
+
+  # 100,000 children started under one DynamicSupervisor, then each one terminated.
+  defp dynamic_children(scale) do
+    {:ok, supervisor} = DynamicSupervisor.start_link(strategy: :one_for_one)
+    child = %{id: :bench, start: {GenServer, :start_link, [BenchServer, 0]}, restart: :temporary}
+    count = div(100_000, scale)
+
+    elapsed(fn ->
+      pids =
+        for _ <- 1..count do
+          {:ok, pid} = DynamicSupervisor.start_child(supervisor, child)
+          pid
+        end
+
+      Enum.each(pids, fn pid -> :ok = DynamicSupervisor.terminate_child(supervisor, pid) end)
+    end) / count
   end
 
   # 7 names --------------------------------------------------------------------------------------------------------------

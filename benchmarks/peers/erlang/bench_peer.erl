@@ -6,7 +6,9 @@
 
 -define(MILLION, 1000000).
 
-rows() ->
+rows() -> maps:merge(bench_supervisor:rows(), basic_rows()).
+
+basic_rows() ->
     #{"call" => {"ns", fun call/1},
       "echo" => {"ns", fun echo/1},
       "cast-1" => {"M/s", fun(S) -> cast(1, S) end},

@@ -8,7 +8,8 @@
 init(Sum) -> {ok, Sum}.
 
 handle_call({add, N}, _From, Sum) -> {reply, Sum + N, Sum + N};
-handle_call(sum, _From, Sum) -> {reply, Sum, Sum}.
+handle_call(sum, _From, Sum) -> {reply, Sum, Sum};
+handle_call(crash, _From, _Sum) -> error(crash).
 
 handle_cast({add, N}, Sum) -> {noreply, Sum + N}.
 
