@@ -4,6 +4,7 @@
 option(COPPICE_APP "Build the room app: HTTP front, switchboard (needs Boost headers)" ON)
 option(COPPICE_SPDLOG "Build the log sink on top of spdlog (needs spdlog)" ON)
 option(COPPICE_CONFIG "Read TOML and JSON configuration files (needs toml++ and nlohmann-json headers; nothing is linked)" ON)
+option(COPPICE_THROW_TRACE "Build the component that records where exceptions are thrown (needs libdw)" ON)
 option(COPPICE_TESTS "Build the tests (needs doctest)" ${PROJECT_IS_TOP_LEVEL})
 option(COPPICE_EXAMPLES "Build the examples" ${PROJECT_IS_TOP_LEVEL})
 option(COPPICE_BENCHMARKS "Build the benchmarks" ${PROJECT_IS_TOP_LEVEL})

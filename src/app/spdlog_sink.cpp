@@ -4,6 +4,9 @@
 // kept for the program's life; there are few.
 #include <coppice/app/spdlog_sink.hpp>
 
+#include <spdlog/details/null_mutex.h>
+#include <spdlog/details/os.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
 
 #include <stdexcept>
@@ -29,25 +32,64 @@ spdlog::level::level_enum level_of(log_level level) noexcept {
   return spdlog::level::err;
 }
 
-std::string formatted(const report& r, report_form form) {
-  switch (form) {
-    case report_form::text: {
-      std::string text = r.text();
-      while (!text.empty() && text.back() == '\n') text.pop_back();   // spdlog ends the line itself
-      return text;
-    }
-    case report_form::single_line: return r.single_line();
-    case report_form::json: return r.json();
-  }
-  return r.single_line();
-}
-
 void write(void* raw, const report& r) {
   const auto& c = *static_cast<choice*>(raw);
   const auto level = level_of(r.level);
   if (c.logger->should_log(level)) c.logger->log(level, spdlog::string_view_t(formatted(r, c.form)));
 }
 
+/// stderr as the core writes to it: a terminal that is stopped holds up nobody who dies. Colours where there is a terminal.
+class stderr_sink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
+ private:
+  void sink_it_(const spdlog::details::log_msg& m) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(m, line);
+    std::string text(line.data(), line.size());
+    if (is_terminal_ && m.color_range_end > m.color_range_start) {
+      text.insert(m.color_range_end, reset);
+      text.insert(m.color_range_start, colour_of(m.level));
+    }
+    put_on_stderr(std::move(text));
+  }
+  void flush_() override {}
+
+  static constexpr std::string_view reset = "\x1b[0m";
+  static std::string_view colour_of(spdlog::level::level_enum level) noexcept {
+    return level >= spdlog::level::err ? "\x1b[31m\x1b[1m" : level == spdlog::level::warn ? "\x1b[33m" : "\x1b[32m";
+  }
+  const bool is_terminal_ = spdlog::details::os::in_terminal(stderr) && spdlog::details::os::is_color_terminal();
+};
+
+/// Of this component alone, in no registry: whoever renames or drops spdlog's default logger does not touch it. Reports have
+/// their own time and their own level, so that spdlog's pattern adds nothing but the colour of the first line.
+struct default_choice {
+  spdlog::logger logger{"coppice", std::make_shared<stderr_sink>()};
+
+  default_choice() {
+    logger.set_pattern("%^%v%$");
+    logger.set_level(spdlog::level::trace);
+  }
+};
+
+void write_default(void* raw, const report& r) {
+  static_cast<default_choice*>(raw)->logger.log(level_of(r.level), spdlog::string_view_t(formatted(r, current_log_defaults().form)));
+}
+
+}  // namespace
+
+void make_spdlog_the_default() {
+  static const log_sink sink{.write = &write_default, .context = new default_choice};
+  set_default_log_sink(&sink);
+}
+
+namespace {
+[[maybe_unused]] const bool is_the_default = [] {
+  try {
+    make_spdlog_the_default();
+  } catch (...) {                                             // stderr stays
+  }
+  return true;
+}();
 }  // namespace
 
 void use_spdlog(const spdlog_options& options) {
@@ -59,3 +101,6 @@ void use_spdlog(const spdlog_options& options) {
 }
 
 }  // namespace coppice
+
+/// The linker is told to want this symbol (src/app/CMakeLists.txt), so that linking the library is enough.
+extern "C" const int coppice_spdlog_is_the_default = 1;

@@ -128,11 +128,35 @@ void append_json(std::string& out, std::string_view text) {
   out += '"';
 }
 
-void append_json_member(std::string& out, std::string_view name, std::string_view value) {
+void append_json_name(std::string& out, std::string_view name) {
   if (!out.ends_with('{')) out += ',';
   append_json(out, name);
   out += ':';
+}
+
+void append_json_member(std::string& out, std::string_view name, std::string_view value) {
+  append_json_name(out, name);
   append_json(out, value);
+}
+
+/// An object has each name once: what stands there several times is an array, at its first place.
+void append_json_fields(std::string& out, const std::vector<report_field>& fields) {
+  const auto same = [](const report_field& a) { return [&a](const report_field& b) { return a.name == b.name; }; };
+  for (auto f = fields.begin(); f != fields.end(); ++f) {
+    if (std::any_of(fields.begin(), f, same(*f))) continue;
+    std::string name = f->name;
+    std::replace(name.begin(), name.end(), ' ', '_');
+    append_json_name(out, name);
+    const bool several = std::any_of(f + 1, fields.end(), same(*f));
+    if (several) out += '[';
+    append_json(out, f->value);
+    for (auto g = f + 1; g != fields.end(); ++g)
+      if (same(*f)(*g)) {
+        out += ',';
+        append_json(out, g->value);
+      }
+    if (several) out += ']';
+  }
 }
 
 // --- The default sink ------------------------------------------------------------------------------------------------
@@ -146,7 +170,7 @@ bool stderr_takes_bytes() noexcept {
 }
 
 /// Writes `text` in pieces that a pipe with room takes at once: most reports are one.
-bool put_on_stderr(std::string_view text) noexcept {
+bool all_on_stderr(std::string_view text) noexcept {
   while (!text.empty()) {
     if (!stderr_takes_bytes()) return false;
     const ssize_t written = write(STDERR_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
@@ -156,23 +180,31 @@ bool put_on_stderr(std::string_view text) noexcept {
   return true;
 }
 
-void write_to_stderr(void*, const report& r) {
-  const int errno_of_caller = errno;
-  std::string text = r.text();
-  const std::uint32_t lost = lost_reports.exchange(0, sync::relaxed);
-  if (lost > 0) text.insert(0, "(lost because stderr took no more: " + std::to_string(lost) + ")\n");
-  if (!put_on_stderr(text)) lost_reports.fetch_add(lost + 1, sync::relaxed);
-  errno = errno_of_caller;
+constexpr std::uint32_t packed(const log_defaults& d) noexcept {
+  return static_cast<std::uint32_t>(d.form) << 8 | static_cast<std::uint32_t>(d.least);
 }
+constexpr log_defaults unpacked(std::uint32_t word) noexcept {
+  return {static_cast<report_form>(word >> 8), static_cast<log_level>(word & 0xFF)};
+}
+constinit sync::atomic<std::uint32_t> default_ways{packed({})};
 
-constexpr log_sink default_sink{.write = &write_to_stderr, .context = nullptr, .least = log_level::notice};
+void write_to_stderr(void*, const report& r) { put_on_stderr(formatted(r, current_log_defaults().form) + '\n'); }
 
-// Release and acquire pair set_log_sink with current_sink: the new sink's members and context are there.
+constexpr log_sink stderr_sink{.write = &write_to_stderr, .context = nullptr};
+
+// Release and acquire pair the setters with current_sink: the new sink's members and context are there.
 constinit sync::atomic<const log_sink*> installed_sink;
+constinit sync::atomic<const log_sink*> default_sink;
 
-const log_sink& current_sink() noexcept {
-  const log_sink* sink = installed_sink.load(sync::acquire);
-  return sink != nullptr ? *sink : default_sink;
+struct chosen_sink {
+  const log_sink& sink;
+  log_level least;
+};
+
+chosen_sink current_sink() noexcept {
+  if (const log_sink* sink = installed_sink.load(sync::acquire)) return {*sink, sink->least};
+  const log_sink* sink = default_sink.load(sync::acquire);
+  return {sink != nullptr ? *sink : stderr_sink, current_log_defaults().least};
 }
 
 }  // namespace
@@ -236,22 +268,52 @@ std::string report::single_line() const {
 
 std::string report::json() const {
   std::string out = "{";
+  if (time != 0) append_json_member(out, "time", date_and_time(time));
   append_json_member(out, "level", to_text(level));
   append_json_member(out, "kind", kind);
   append_json_member(out, "headline", headline);
-  if (time != 0) append_json_member(out, "time", date_and_time(time));
+  if (!who.empty()) append_json_member(out, "who", who);
+  if (!name.empty()) append_json_member(out, "name", name);
+  if (!doing.empty()) append_json_member(out, "doing", doing);
   out += ",\"fields\":{";
-  for (const report_field& field : fields) append_json_member(out, field.name, field.value);
+  append_json_fields(out, fields);
   return out + "}}";
+}
+
+void put_on_stderr(std::string text) noexcept {
+  const int errno_of_caller = errno;
+  const std::uint32_t lost = lost_reports.exchange(0, sync::relaxed);
+  try {
+    if (lost > 0) text.insert(0, "(lost because stderr took no more: " + std::to_string(lost) + ")\n");
+  } catch (...) {                                             // no memory to say so
+  }
+  if (!all_on_stderr(text)) lost_reports.fetch_add(lost + 1, sync::relaxed);
+  errno = errno_of_caller;
+}
+
+std::string formatted(const report& r, report_form form) {
+  if (form == report_form::json) return r.json();
+  if (form == report_form::single_line) return r.single_line();
+  std::string text = r.text();
+  text.pop_back();
+  return text;
 }
 
 const log_sink* set_log_sink(const log_sink* sink) noexcept { return installed_sink.exchange(sink, sync::acq_rel); }
 
+void set_log_defaults(const log_defaults& how) noexcept {
+  default_ways.store(packed(how), sync::relaxed);
+}
+
+log_defaults current_log_defaults() noexcept { return unpacked(default_ways.load(sync::relaxed)); }
+
+void set_default_log_sink(const log_sink* sink) noexcept { default_sink.store(sink, sync::release); }
+
 bool would_log(log_level level) noexcept { return level >= current_sink().least; }
 
 void write_report(const report& r) noexcept {
-  const log_sink& sink = current_sink();
-  if (r.level < sink.least || sink.write == nullptr) return;
+  const auto [sink, least] = current_sink();
+  if (r.level < least || sink.write == nullptr) return;
   try {
     sink.write(sink.context, r);
   } catch (...) {  // a report that cannot be written must not take down whoever raised it

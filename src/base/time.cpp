@@ -23,4 +23,8 @@ duration time_until(std::int64_t deadline) noexcept {
   return deadline <= now ? duration::zero() : duration(deadline - now);
 }
 
+std::int64_t wall_clock() noexcept {
+  return std::chrono::duration_cast<duration>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
 }  // namespace coppice

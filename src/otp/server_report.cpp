@@ -6,20 +6,15 @@
 #include <coppice/base/log_sink.hpp>
 
 #include "otp/server_data.hpp"
+#include "process/crash_report.hpp"
 #include "process/query.hpp"
 #include "process/signal.hpp"
-
-#include <chrono>
 
 namespace coppice::internal {
 
 namespace {
 
 constexpr int most_messages = 16;            // of the queue that are looked at
-
-std::int64_t wall_clock() noexcept {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 std::string printed(const message_descriptor& type, const void* object) {
   text_sink out({.max_bytes = 256});
@@ -41,7 +36,9 @@ std::string client_of(const detail::handler_frame& frame) {
   if (!who) return frame.record != nullptr ? "a plain thread" : "";
   if (!who.is_local()) return to_text(who) + " (remote)";
   if (who.where()->serial.load(sync::acquire) != who.serial()) return to_text(who) + " (dead)";
-  return to_text(who);
+  if (frame.record != nullptr && frame.record->caller != nullptr && frame.record->caller->cls->handles != nullptr)
+    return std::string(frame.record->caller->cls->name) + ' ' + to_text(who);     // it waits for us: its class stays
+  return titled(who);
 }
 
 /// `3 messages: want{} ×2, give_back{channel: 2}`.
@@ -88,6 +85,19 @@ std::string title_of(const slot& self) {
   return title + " " + to_text(detail::pid_of(self));
 }
 
+namespace {
+
+report report_of(const slot& self, std::string_view kind, std::string doing) {
+  report r{.level = log_level::error, .kind = kind, .headline = title_of(self), .time = wall_clock(), .who = to_text(detail::pid_of(self))};
+  const detail::extension* e = self.ext;
+  r.name = e != nullptr && !e->names.empty() ? e->names.front().text : std::string(self.cls->name);
+  if (!doing.empty()) r.headline += "  in " + doing;
+  r.doing = std::move(doing);
+  return r;
+}
+
+}  // namespace
+
 void report_server(slot& self, const detail::handler_frame& frame, std::string_view what) noexcept {
   if (!would_log(log_level::error)) return;
   try {
@@ -101,15 +111,14 @@ void report_server(slot& self, const detail::handler_frame& frame, std::string_v
       for (const sys::event& e : d->log) raw.log.push_back(sys::to_text(e));
     const server_status shown = formatted_status(self, std::move(raw));
 
-    report r{.level = log_level::error, .kind = "server", .headline = title_of(self) + "  in " + std::string(what) + "(" + shown.message + ")",
-             .fields = {}, .time = wall_clock()};
+    report r = report_of(self, "server", std::string(what) + "(" + shown.message + ")");
     r.fields.push_back({"why", shown.reason});
-    if (!frame.reason.trace().empty()) r.fields.push_back({"thrown at", std::string(frame.reason.trace())});
+    if (!frame.reason.trace().empty()) r.fields.push_back({"thrown in", std::string(frame.reason.trace())});
     if (std::string client = client_of(frame); what == "handle_call" && !client.empty()) r.fields.push_back({"asked by", std::move(client)});
     r.fields.push_back({"state", shown.state});
     if (std::string queue = queue_of(self); !queue.empty()) r.fields.push_back({"queue", std::move(queue)});
     if (const auto ancestors = detail::ancestors_of(self); !ancestors.empty())
-      r.fields.push_back({"tree", "started by " + to_text(ancestors.front())});
+      r.fields.push_back({"tree", "started by " + titled(ancestors.front())});
     for (const std::string& e : shown.log) r.fields.push_back({"event", e});
     write_report(r);
   } catch (...) {
@@ -120,8 +129,8 @@ void report_server(slot& self, const detail::handler_frame& frame, std::string_v
 void report_unexpected(slot& self, const node& n, std::string_view what) noexcept {
   if (!would_log(log_level::error)) return;
   try {
-    report r{.level = log_level::error, .kind = "server", .headline = title_of(self) + "  has no " + std::string(what) + " for a message and dropped it",
-             .fields = {}, .time = wall_clock()};
+    report r = report_of(self, "server", {});
+    r.headline += "  has no " + std::string(what) + " for a message and dropped it";
     r.fields.push_back({"message", printed(*n.type, detail::payload_of(const_cast<node&>(n)))});
     write_report(r);
   } catch (...) {

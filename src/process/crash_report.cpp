@@ -2,6 +2,7 @@
 #include "process/crash_report.hpp"
 
 #include <coppice/base/log_sink.hpp>
+#include <coppice/base/time.hpp>
 
 #include "process/signal.hpp"
 #include "process/system.hpp"
@@ -12,10 +13,23 @@ namespace {
 
 constexpr std::size_t shown_messages = 3;
 
+/// Above this many names nobody looks for the holder of one: it would cost more than the rest of a report.
+constexpr std::size_t names_looked_through = 4096;
+
 std::string list(const std::vector<pid>& pids) {
   std::string out;
-  for (const pid p : pids) out += (out.empty() ? "" : " ") + to_text(p);
+  for (const pid p : pids) out += (out.empty() ? "" : " ") + titled(p);
   return out;
+}
+
+struct name_search {
+  pid wanted;
+  std::string found;
+};
+
+void look_at_name(void* raw, std::string_view name, name_holder holder) {
+  auto& search = *static_cast<name_search*>(raw);
+  if (search.found.empty() && holder.slot == search.wanted.where() && holder.serial == search.wanted.serial()) search.found = name;
 }
 
 std::string names(const detail::extension& e) {
@@ -42,17 +56,30 @@ std::string first_messages(const slot& s) {
 
 }  // namespace
 
+std::string titled(pid who) {
+  if (!who || !who.is_local()) return to_text(who);
+  system* sys = systems[who.where()->home.load(sync::relaxed)];
+  name_search search{who, {}};
+  if (sys != nullptr && sys == &current_system() && sys->names.size() <= names_looked_through) sys->names.for_each(&look_at_name, &search);
+  return search.found.empty() ? to_text(who) : search.found + ' ' + to_text(who);
+}
+
 void report_crash(slot& s, const exit_reason& why) noexcept try {
+  if (!would_log(log_level::error)) return;
   drain(s);
   report r;
   r.level = log_level::error;
   r.kind = "crash";
   const detail::extension* e = s.ext;
   const std::string name = e != nullptr && !e->names.empty() ? e->names.front().text : std::string(s.cls->name);
-  r.headline = name + " " + to_text(detail::pid_of(s));
-  if (const message_descriptor* doing = s.doing.load(sync::relaxed)) r.headline += "  in " + std::string(doing->name);
+  r.time = wall_clock();
+  r.who = to_text(detail::pid_of(s));
+  r.name = name;
+  if (const message_descriptor* doing = s.doing.load(sync::relaxed)) r.doing = doing->name;
+  r.headline = name + " " + r.who;
+  if (!r.doing.empty()) r.headline += "  in " + r.doing;
   r.fields.push_back({"why", to_text(why)});
-  if (!why.trace().empty()) r.fields.push_back({"trace", std::string(why.trace())});
+  if (!why.trace().empty()) r.fields.push_back({"thrown in", std::string(why.trace())});
   if (e != nullptr && e->names.size() > 1) r.fields.push_back({"names", names(*e)});
   if (e != nullptr && !e->label.empty()) r.fields.push_back({"label", e->label});
   if (const auto ancestors = detail::ancestors_of(s); !ancestors.empty()) r.fields.push_back({"ancestors", list(ancestors)});

@@ -5,9 +5,14 @@
 
 #include "process/mailbox.hpp"
 
+#include <string>
+
 namespace coppice::internal {
 
 /// Writes one report at error level to the log sink. Called by the process itself while it still has everything.
 void report_crash(slot& s, const exit_reason& why) noexcept;
+
+/// `ch3 <0.41>` for a process of this runtime that has a local name, else the pid. For reports: it looks through the names.
+std::string titled(pid who);
 
 }  // namespace coppice::internal

@@ -3,20 +3,32 @@
 
 #include <coppice/base/detail/sync.hpp>
 
+#include "process/throw_recorder.hpp"
+
+#include <algorithm>
 #include <cxxabi.h>
+#include <cstring>
 #include <cstdlib>
 #include <typeinfo>
+#include <vector>
 
 namespace coppice {
 
+namespace sync = detail::sync;
+
 namespace detail {
 
-/// The words of a reason. Immutable once made; counted, because a death is told to many.
+/// The words of a reason. Immutable once made; counted, because a death is told to many. Only the text of recorded frames is made
+/// later, by who reads it first: it is slow, and most reasons are never read.
 struct reason_detail {
+  ~reason_detail() { delete late_trace.load(sync::relaxed); }
+
   sync::atomic<std::uint32_t> holders{1};
   std::string text;
   std::string type;
   std::string trace;
+  std::vector<void*> frames;
+  sync::atomic<std::string*> late_trace;      // release by who made it, acquire by who reads it
 };
 
 }  // namespace detail
@@ -29,6 +41,21 @@ detail::reason_detail* words(std::string_view text, std::string_view type = {}, 
   d->type = type;
   d->trace = trace;
   return d;
+}
+
+sync::atomic<const internal::throw_recorder*> recorder;
+
+/// The frames at the throw of the exception being handled, if somebody recorded them.
+std::vector<void*> recorded_frames() {
+  const internal::throw_recorder* r = recorder.load(sync::acquire);
+  if (r == nullptr) return {};
+  const std::exception_ptr now = std::current_exception();
+  const void* object = nullptr;
+  static_assert(sizeof now == sizeof object);  // it is the object's address, in libstdc++ and in libc++
+  std::memcpy(&object, &now, sizeof object);
+  void* frames[internal::most_frames];
+  const std::size_t count = std::min(r->frames(object, frames, internal::most_frames), internal::most_frames);
+  return std::vector<void*>(frames, frames + count);
 }
 
 std::string readable(const char* mangled) {
@@ -60,6 +87,16 @@ exit_reason exit_reason::from_exception(std::string_view type, std::string_view 
 }
 
 exit_reason exit_reason::from_current_exception() noexcept {
+  exit_reason why = words_of_current_exception();
+  try {
+    // Words that others hold, too, are of an earlier end: they keep the trace of that one.
+    if (why.detail_ != nullptr && why.detail_->holders.load(sync::relaxed) == 1) why.detail_->frames = recorded_frames();
+  } catch (...) {                             // no memory for the frames
+  }
+  return why;
+}
+
+exit_reason exit_reason::words_of_current_exception() noexcept {
   try {
     try {
       throw;
@@ -94,7 +131,22 @@ exit_reason exit_reason::fault(int signal, std::uintptr_t address) {
 
 std::string_view exit_reason::text() const noexcept { return detail_ != nullptr ? detail_->text : std::string_view(); }
 std::string_view exit_reason::type() const noexcept { return detail_ != nullptr ? detail_->type : std::string_view(); }
-std::string_view exit_reason::trace() const noexcept { return detail_ != nullptr ? detail_->trace : std::string_view(); }
+std::string_view exit_reason::trace() const noexcept {
+  if (detail_ == nullptr) return {};
+  if (detail_->frames.empty()) return detail_->trace;
+  if (const std::string* made = detail_->late_trace.load(sync::acquire)) return *made;
+  const internal::throw_recorder* r = recorder.load(sync::acquire);
+  if (r == nullptr) return {};
+  try {
+    auto* mine = new std::string(r->text(detail_->frames.data(), detail_->frames.size()));
+    std::string* first = nullptr;
+    if (detail_->late_trace.cas(first, mine, sync::acq_rel)) return *mine;
+    delete mine;                              // somebody else was quicker
+    return *first;
+  } catch (...) {
+    return {};
+  }
+}
 
 bool operator==(const exit_reason& a, const exit_reason& b) noexcept {
   return a.code_ == b.code_ && (a.detail_ == b.detail_ || (a.text() == b.text() && a.type() == b.type()));
@@ -145,6 +197,8 @@ std::string to_text(const exit_reason& reason) {
     default: return text.empty() ? std::string(to_text(reason.what())) : std::string(to_text(reason.what())) + ": " + text;
   }
 }
+
+void internal::set_throw_recorder(const throw_recorder* r) noexcept { recorder.store(r, sync::release); }
 
 exit_error::exit_error(exit_reason reason, std::string_view what)
     : reason_(std::move(reason)), what_(what.empty() ? to_text(reason_) : std::string(what)) {}

@@ -29,4 +29,7 @@ std::int64_t deadline_after(duration wait) noexcept;
 /// Thread:   any.   Cost: one clock read; none for INT64_MAX.
 duration time_until(std::int64_t deadline) noexcept;
 
+/// The wall clock: nanoseconds since 1970 in UTC, for reports. Not a deadline's clock.   Thread: any.
+std::int64_t wall_clock() noexcept;
+
 }  // namespace coppice

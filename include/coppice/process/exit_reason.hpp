@@ -64,13 +64,14 @@ class [[nodiscard]] exit_reason {
   std::string_view text() const noexcept;
   /// The exception's type, for `error`.
   std::string_view type() const noexcept;
-  /// Where the exception was thrown, one frame a line, if it was recorded.
+  /// Where the exception was thrown, one frame a line, if it was recorded. Slow at the first reading of recorded frames.
   std::string_view trace() const noexcept;
 
   /// Equal code, type and text. The trace does not count.
   friend bool operator==(const exit_reason& a, const exit_reason& b) noexcept;
 
  private:
+  static exit_reason words_of_current_exception() noexcept;
   void retain() const noexcept;
   void release() noexcept;
   detail::reason_detail* detail_ = nullptr;

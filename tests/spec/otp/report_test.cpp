@@ -202,7 +202,7 @@ TEST_CASE("GS-154 a stop form with an abnormal reason is reported without a trac
   const auto seen = w.reports.of("server", m.server);
   REQUIRE(seen.size() == 1);
   CHECK(field_of(seen[0], "why") == "broken");
-  CHECK(field_of(seen[0], "thrown at").empty());
+  CHECK(field_of(seen[0], "thrown in").empty());
 }
 
 TEST_CASE("GS-155 a report is a structured value with single-line and multi-line text, whose length and depth are limited") {

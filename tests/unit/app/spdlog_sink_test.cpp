@@ -5,6 +5,8 @@
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
 
+#include <unistd.h>
+
 #include <sstream>
 #include <stdexcept>
 
@@ -72,4 +74,32 @@ TEST_CASE("a logger that is not registered is an argument error and changes noth
   CHECK_THROWS_AS(use_spdlog({.logger = "nobody"}), std::invalid_argument);
   write_report(crash());
   CHECK_FALSE(log.out.str().empty());
+}
+
+TEST_CASE("GS-155 linking spdlog makes it the default sink: stderr, in the default form and from the default level on") {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const int saved = dup(STDERR_FILENO);
+  dup2(ends[1], STDERR_FILENO);
+  write_report(crash());
+  const log_defaults before = current_log_defaults();
+  set_log_defaults({.form = report_form::json, .least = log_level::error});
+  write_report(crash());
+  CHECK_FALSE(would_log(log_level::warning));
+  set_log_defaults(before);
+  dup2(saved, STDERR_FILENO);
+  close(ends[1]);
+  char text[4096];
+  std::string all;
+  for (ssize_t n; (n = read(ends[0], text, sizeof text)) > 0;) all.append(text, static_cast<std::size_t>(n));
+  close(ends[0]);
+  close(saved);
+  CHECK(all == crash().text() + crash().json() + "\n");
+}
+
+TEST_CASE("GS-155 the default of the component is spdlog's, not the core's: taking it away leaves stderr") {
+  set_default_log_sink(nullptr);
+  CHECK(would_log(log_level::error));
+  make_spdlog_the_default();
+  CHECK(would_log(log_level::error));
 }

@@ -101,10 +101,51 @@ TEST_CASE("log_sink: the JSON form escapes what it must") {
            .fields = {{"a", "1"}, {"b", "ü"}},
            .time = noon};
   CHECK(r.json() ==
-        "{\"level\":\"warning\",\"kind\":\"stuck\",\"headline\":\"say \\\"hi\\\"\\\\\\n\\u0001\","
-        "\"time\":\"2024-11-20T12:00:03.114Z\",\"fields\":{\"a\":\"1\",\"b\":\"ü\"}}");
+        "{\"time\":\"2024-11-20T12:00:03.114Z\",\"level\":\"warning\",\"kind\":\"stuck\",\"headline\":\"say "
+        "\\\"hi\\\"\\\\\\n\\u0001\",\"fields\":{\"a\":\"1\",\"b\":\"ü\"}}");
   CHECK(report{.kind = "k", .headline = "bad \xff\xc3(\xe2\x82 end \xed\xa0\x80"}.json().find(
             "bad \uFFFD\uFFFD(\uFFFD\uFFFD end \uFFFD\uFFFD\uFFFD") != std::string::npos);
+}
+
+TEST_CASE("log_sink: JSON for machines: who, name and doing; field names without spaces, each once") {
+  const report r{.kind = "crash",
+                 .headline = "h",
+                 .fields = {{"event", "1"}, {"asked by", "x"}, {"event", "2"}, {"a\"b", "3"}},
+                 .who = "<0.41>",
+                 .name = "ch3",
+                 .doing = "handle_call(\"x\")"};
+  CHECK(r.json() ==
+        "{\"level\":\"info\",\"kind\":\"crash\",\"headline\":\"h\",\"who\":\"<0.41>\",\"name\":\"ch3\","
+        "\"doing\":\"handle_call(\\\"x\\\")\",\"fields\":{\"event\":[\"1\",\"2\"],\"asked_by\":\"x\",\"a\\\"b\":\"3\"}}");
+}
+
+TEST_CASE("log_sink: the default sink writes in the form and from the level on that it was told") {
+  captured_stderr stderr_pipe;
+  const coppice::log_defaults before = coppice::current_log_defaults();
+  coppice::set_log_defaults({.form = coppice::report_form::json, .least = log_level::error});
+  coppice::write_report(crash());
+  coppice::write_report({.level = log_level::warning, .kind = "k", .headline = "not written"});
+  CHECK_FALSE(coppice::would_log(log_level::warning));
+  coppice::set_log_defaults({.form = coppice::report_form::single_line, .least = log_level::debug});
+  coppice::write_report({.level = log_level::debug, .kind = "k", .headline = "two"});
+  coppice::set_log_defaults(before);
+  CHECK(stderr_pipe.take() == crash().json() + "\n[debug] k two\n");
+}
+
+TEST_CASE("log_sink: another default sink stands behind an installed one and obeys the default level") {
+  std::vector<std::string> seen, installed_saw;
+  const log_sink library{.write = &remember, .context = &seen, .least = log_level::error};
+  coppice::set_default_log_sink(&library);
+  coppice::write_report({.level = log_level::notice, .kind = "k", .headline = "one"});
+  {
+    const log_sink mine{.write = &remember, .context = &installed_saw};
+    installed here(mine);
+    coppice::write_report({.level = log_level::notice, .kind = "k", .headline = "two"});
+  }
+  coppice::write_report({.level = log_level::info, .kind = "k", .headline = "below"});
+  coppice::set_default_log_sink(nullptr);
+  CHECK(seen == std::vector<std::string>{"one"});
+  CHECK(installed_saw == std::vector<std::string>{"two"});
 }
 
 TEST_CASE("log_sink: dates are right at leap days and before 1970") {
