@@ -4,6 +4,8 @@
 // kept for the program's life; there are few.
 #include <coppice/app/spdlog_sink.hpp>
 
+#include <coppice/base/detail/sync.hpp>
+
 #include <spdlog/details/null_mutex.h>
 #include <spdlog/details/os.h>
 #include <spdlog/sinks/base_sink.h>
@@ -19,7 +21,9 @@ struct choice {
   std::shared_ptr<spdlog::logger> logger;
   report_form form;
   log_sink sink;
+  choice* before = nullptr;
 };
+detail::sync::atomic<choice*> last_choice;     // a list, so that all can be found
 
 spdlog::level::level_enum level_of(log_level level) noexcept {
   switch (level) {
@@ -97,6 +101,8 @@ void use_spdlog(const spdlog_options& options) {
   if (logger == nullptr) throw std::invalid_argument("use_spdlog: spdlog has no logger named \"" + options.logger + '"');
   auto* c = new choice{std::move(logger), options.form, {}};
   c->sink = {.write = &write, .context = c, .least = options.least};
+  c->before = last_choice.load(detail::sync::relaxed);
+  while (!last_choice.cas_weak(c->before, c, detail::sync::release)) {}
   set_log_sink(&c->sink);
 }
 
