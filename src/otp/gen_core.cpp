@@ -47,31 +47,9 @@ bool closes_cycle(const slot& me, const slot& target) noexcept {
   return true;
 }
 
-/// What the server's end, or its refusal, means for the caller.
-call_status status_of(const exit_reason& why) noexcept {
-  // A server that ended with one of these words said more than the word: the library's own refusals say nothing else.
-  if (!why.text().empty() && !why.is(exit_reason::bad_request)) return call_status::ended;
-  switch (why.what()) {
-    case exit_reason::noproc: return call_status::noproc;
-    case exit_reason::no_reply: return call_status::no_reply;
-    case exit_reason::bad_request: return call_status::bad_request;
-    case exit_reason::system_limit: return call_status::full;
-    default: return call_status::ended;
-  }
-}
-
 bool is_answered(void* raw) {
   const auto& r = *static_cast<const call_record*>(raw);
   return phase_of(*r.reply, r.reply_serial) == reply_phase::done;
-}
-
-/// Gives the reply slot up from wherever the call is left. A reply that is being written is waited for: it is one move away.
-bool give_up(call_record& r) noexcept {
-  while (!abandon(*r.reply, r.reply_serial)) {
-    if (is_answered(&r)) return false;
-    sync::relax();
-  }
-  return true;
 }
 
 void take_answer(call_record& r) {
@@ -147,8 +125,7 @@ void call_queued(call_record& r) {
     r.status = call_status::cycle;
     return;
   }
-  open_reply(r, me);
-  switch (deliver_bounded(r.to, new_call_node(r, detail::pid_of(me)))) {
+  switch (deliver_bounded(r.to, open_call(r, me, begin_wait(me)))) {
     case detail::sent::full:
     case detail::sent::no_process:              // the node was disposed of, which answered
     case detail::sent::yes: break;
@@ -161,8 +138,13 @@ void call_carefully(call_record& r, slot& s) {
   thread_block& block = here();
   slot& me = block.process != nullptr ? *block.process : proxy_of(block);
   const calling_mark mark(me, &s);
-  open_reply(r, me);
-  node* n = new_call_node(r, detail::pid_of(me));
+  node* n = nullptr;
+  try {
+    n = open_call(r, me, begin_wait(me));
+  } catch (...) {
+    leave(s);
+    throw;
+  }
   n->serial = r.to.serial();
   append(s, n);
   if ((s.cls->flags & (detail::class_flag::queued | detail::class_flag::pinned)) != 0)
@@ -194,22 +176,50 @@ void follow_blocked(call_record& r, slot& s, fiber* f) {
 
 }  // namespace
 
-node* new_call_node(const call_record& r, pid caller) {
-  node* n = allocate_node_behind(sizeof(detail::call_header), r.type->size, r.type->align);
+node* new_request_node(const message_descriptor& type, void* request, detail::trampoline run, const detail::call_header& header) {
+  node* n = allocate_node_behind(sizeof(detail::call_header), type.size, type.align);
   n->kind = node_kind::call;
-  n->type = r.type;
-  n->run = r.run;
-  ::new (&header_of(*n)) detail::call_header{
-      .reply = r.reply, .reply_serial = r.reply_serial, .deadline = sync::never, .caller = caller, .unanswered = nullptr,
-      .class_key = r.class_key};
-  r.type->move(detail::payload_of(*n), r.request);
+  n->type = &type;
+  n->run = run;
+  ::new (&header_of(*n)) detail::call_header(header);
+  try {
+    type.move(detail::payload_of(*n), request);
+  } catch (...) {
+    detail::free_node(n);
+    throw;
+  }
   return n;
 }
 
-void open_reply(call_record& r, slot& caller) {
+call_status status_of(const exit_reason& why) noexcept {
+  // A server that ended with one of these words said more than the word: the library's own refusals say nothing else.
+  if (!why.text().empty() && !why.is(exit_reason::bad_request)) return call_status::ended;
+  switch (why.what()) {
+    case exit_reason::noproc: return call_status::noproc;
+    case exit_reason::no_reply: return call_status::no_reply;
+    case exit_reason::bad_request: return call_status::bad_request;
+    case exit_reason::system_limit: return call_status::full;
+    default: return call_status::ended;
+  }
+}
+
+void open_reply(call_record& r, slot& caller, std::uint64_t number) {
   r.caller = &caller;
-  r.number = begin_wait(caller);
-  r.reply = take_reply_slot(caller, r.number, r.place, r.reply_serial);
+  r.number = number;
+  r.reply = take_reply_slot(caller, number, r.place, r.reply_serial);
+}
+
+node* open_call(call_record& r, slot& caller, std::uint64_t number) {
+  open_reply(r, caller, number);
+  try {
+    return new_request_node(*r.type, r.request, r.run,
+                            {.reply = r.reply, .reply_serial = r.reply_serial, .deadline = sync::never,
+                             .caller = detail::pid_of(caller), .unanswered = nullptr, .class_key = r.class_key});
+  } catch (...) {
+    abandon(*r.reply, r.reply_serial);         // the request's move threw: nobody has heard of the call
+    r.reply = nullptr;
+    throw;
+  }
 }
 
 void await_reply(call_record& r) {
@@ -218,10 +228,10 @@ void await_reply(call_record& r) {
   try {
     answered = is_answered(&r) || wait_until(*r.caller, r.number, wait_state::signals, timeout, &is_answered, &r);
   } catch (...) {
-    if (!give_up(r)) close_reply(*r.reply, r.reply_serial);
+    drop_reply(*r.caller, r.number, *r.reply, r.reply_serial, r.type->reply);
     throw;
   }
-  if (!answered && give_up(r)) {
+  if (!answered && give_up_reply(*r.caller, r.number, *r.reply, r.reply_serial)) {
     r.status = call_status::timed_out;
     return;
   }
@@ -292,10 +302,13 @@ void call_core(call_record& r) {
   bool ended = false;
   if ((flags & leaf) != 0) {
     handler_frame frame(s, state_of(s), r);
+    void* const outer = block.leaf_call;
     block.process = &s;
+    block.leaf_call = &r;
     r.run(frame);
     if (frame.then_do != after::nothing) [[unlikely]] finish_direct(frame);
     block.process = me;
+    block.leaf_call = outer;
     ended = s.serial.load(sync::relaxed) != r.to.serial();
   } else {
     fiber* const outer = block.on;

@@ -9,10 +9,14 @@
 
 namespace coppice::internal {
 
-/// A call node: header and request, moved from `record.request`; its reply goes to `record.reply`.
-node* new_call_node(const detail::call_record& record, pid caller);
-/// Takes a reply slot for `record` in the name of `caller`.
-void open_reply(detail::call_record& record, slot& caller);
+/// A node of kind call: header and request, which is moved from `request`. Throws what that throws; then nothing is left.
+node* new_request_node(const message_descriptor& type, void* request, detail::trampoline run, const detail::call_header& header);
+/// Takes a reply slot for `record` in the name of `caller`, in its wait `number`.
+void open_reply(detail::call_record& record, slot& caller, std::uint64_t number);
+/// The same, and makes the node of the call.
+node* open_call(detail::call_record& record, slot& caller, std::uint64_t number);
+/// What the server's end, or its refusal, means for the caller.
+detail::call_status status_of(const exit_reason& why) noexcept;
 /// Waits for the reply of a record whose reply slot is open, and settles its status.
 void await_reply(detail::call_record& record);
 /// Runs `handler` on a pooled fiber for the owned process `s`, with `frame` as its frame (copied to that fiber's stack).

@@ -92,11 +92,23 @@ void refuse(slot& self, node* n) noexcept {
   dispose(n, exit_reason::bad_request);
 }
 
+/// It still counts: for the length that others see, and for the bound (GS-X2).
+void hold(slot& self, server_data& d, node* n) {
+  d.held.push_back(n);
+  self.length.store(self.length.load(sync::relaxed) + 1, sync::relaxed);
+  if (self.bound.load(sync::relaxed) == 0 || n->kind == node_kind::tick) return;
+  n->counted = true;
+  self.counted.fetch_add(1, sync::relaxed);
+}
+
+/// The reverse, but for the bound: that is the mailbox's business again.
+void unhold(slot& self) noexcept { self.length.store(self.length.load(sync::relaxed) - 1, sync::relaxed); }
+
 /// A message that came while it was not wanted waits for resume.
 bool hold_if_suspended(slot& self, node* n) {
   server_data* d = data_of(self);
   if (d == nullptr || !d->suspended) return false;
-  d->held.push_back(n);
+  hold(self, *d, n);
   return true;
 }
 
@@ -156,7 +168,7 @@ void handle_system(slot& self, node* n) noexcept {
   settle(self, frame, "sys");
 }
 
-/// GS-125: the parent's EXIT ends a trapping server, whatever the reason.
+/// GS-125: the parent's EXIT ends a trapping server, whatever the reason. So does one of nobody: its runtime stops (OL-23).
 void handle_parent_exit(slot& self, node* n) noexcept {
   handler_frame frame;
   frame.self = &self;
@@ -169,8 +181,9 @@ void handle_parent_exit(slot& self, node* n) noexcept {
 }
 
 bool is_parent_exit(slot& self, node& n) noexcept {
-  return n.kind == node_kind::exited && self.ext.get() != nullptr && self.ext->parent &&
-         payload<exit_signal>(n).who == self.ext->parent;
+  if (n.kind != node_kind::exited) return false;
+  const pid who = payload<exit_signal>(n).who;
+  return !who || (self.ext.get() != nullptr && self.ext->parent && who == self.ext->parent);
 }
 
 // --- ticks: idle timeouts, named timers, what follows a direct call --------------------------------------------------
@@ -230,7 +243,7 @@ void handle_tick(slot& self, node* n) noexcept {
   server_data* d = data_of(self);
   if (d == nullptr) return detail::free_node(n);
   if (d->suspended) {
-    d->held.push_back(n);
+    hold(self, *d, n);
     return;
   }
   detail::free_node(n);
@@ -477,6 +490,7 @@ void disarm_idle(slot& self, server_data& d) noexcept {
 
 void release_held(slot& self, server_data& d) noexcept {
   while (!d.held.empty()) {
+    unhold(self);
     prepend(self, d.held.back());
     d.held.pop_back();
   }
@@ -535,7 +549,13 @@ void handle(slot& self, node* n) noexcept {
 void finish(slot& self, handler_frame& frame) noexcept { settle(self, frame, "handle_call", false); }
 
 void ended(slot& self, const exit_reason& why) {
-  if (server_data* d = data_of(self)) d->dying_of = why;
+  server_data* d = data_of(self);
+  if (d == nullptr) return;
+  d->dying_of = why;
+  for (node* n : d->held) {                                   // disposed of with the data
+    unhold(self);
+    if (std::exchange(n->counted, false)) self.counted.fetch_sub(1, sync::relaxed);
+  }
 }
 
 }  // namespace
@@ -642,7 +662,7 @@ open_node new_info(const message_descriptor& type, trampoline run, std::uint64_t
   return new_typed(node_kind::info, type, run, class_key);
 }
 
-sent cast_core(pid to, node* n) noexcept {
+sent cast_core(pid to, node* n) {
   const sent result = internal::deliver_bounded(to, n);
   internal::spend();                                          // who floods a server lets it run now and then
   return result;
@@ -660,8 +680,8 @@ pid caller_now() noexcept {
   if (block.process == nullptr) return {};
   handler_frame* frame = internal::current_frame();
   if (frame == nullptr) {                                     // a leaf on its caller's stack
-    if (!has(*block.process, leaf)) return {};
-    return pid_of(block.on != nullptr ? *static_cast<slot*>(block.on->process) : internal::proxy_of(internal::here()));
+    if (!has(*block.process, leaf) || block.leaf_call == nullptr) return {};
+    return pid_of(internal::direct_caller(*static_cast<call_record*>(block.leaf_call)));
   }
   if (!frame->caller && frame->record != nullptr) frame->caller = pid_of(internal::direct_caller(*frame->record));
   return frame->caller;

@@ -44,6 +44,10 @@ struct verdict {
   exit_reason why;
 };
 
+/// What the call record of a start is about: who gives it up knows what to destroy.
+struct start_question { using reply = verdict; };
+void print(text_sink& out, const verdict& v) { print(out, v.why); }
+
 /// What the new process needs of the start; copied to its stack, because the starter may not wait for the end.
 struct start_job {
   detail::trampoline init;
@@ -231,7 +235,7 @@ void start_core(start_record& r) {
     prepare(s, r, me);
     made.is_born();
     record.to = r.who;
-    record.type = &descriptor_of<nothing>();
+    record.type = &descriptor_of<start_question>();
     record.place = &room;
     record.timeout = options.timeout;
     record.caller = me;

@@ -4,6 +4,7 @@
 // (call_all). All of them share one wait: each has its own reply slot, and every slot wakes the same wait.
 #include <coppice/otp/request.hpp>
 
+#include "otp/gen_core.hpp"
 #include "otp/server_data.hpp"
 #include "process/signal.hpp"
 
@@ -20,18 +21,7 @@ bool is_answered(const call_record& r) noexcept {
   return r.reply == nullptr || phase_of(*r.reply, r.reply_serial) == reply_phase::done;
 }
 
-node* make_call_node(node_kind kind, const call_record& record, pid caller, std::int64_t deadline) {
-  node* n = allocate_node_behind(sizeof(detail::call_header), record.type->size, record.type->align);
-  n->type = record.type;
-  n->kind = kind;
-  n->run = record.run;
-  header_of(*n) = {.reply = record.reply, .reply_serial = record.reply_serial, .deadline = deadline, .caller = caller,
-                   .unanswered = nullptr, .class_key = record.class_key};
-  record.type->move(detail::payload_of(*n), record.request);
-  return n;
-}
-
-void send_call(slot& me, std::uint64_t number, node_kind kind, bool bounded, std::int64_t deadline, call_record& record) {
+void send_call(slot& me, std::uint64_t number, node_kind kind, bool bounded, call_record& record) {
   if (record.to == detail::pid_of(me)) {
     record.status = call_status::calling_self;
     return;
@@ -40,30 +30,19 @@ void send_call(slot& me, std::uint64_t number, node_kind kind, bool bounded, std
     record.status = call_status::noproc;
     return;
   }
-  record.reply = take_reply_slot(me, number, record.place, record.reply_serial);
-  node* n = make_call_node(kind, record, detail::pid_of(me), deadline);
+  node* n = open_call(record, me, number);
+  n->kind = kind;
   if (!bounded) deliver(record.to, n);
   else if (deliver_bounded(record.to, n) == detail::sent::full) record.status = call_status::full;
-}
-
-call_status status_of(const exit_reason& failure) noexcept {
-  if (!failure.text().empty() && !failure.is(exit_reason::bad_request)) return call_status::ended;   // as in gen_core.cpp
-  if (failure.is(exit_reason::noproc)) return call_status::noproc;
-  if (failure.is(exit_reason::no_reply)) return call_status::no_reply;
-  if (failure.is(exit_reason::bad_request)) return call_status::bad_request;
-  return call_status::ended;
 }
 
 /// Takes the answer, or gives up waiting for one.
 void close_call(call_record& record) noexcept {
   detail::reply_slot* reply = std::exchange(record.reply, nullptr);
   if (reply == nullptr) return;
-  while (phase_of(*reply, record.reply_serial) != reply_phase::done) {
-    if (abandon(*reply, record.reply_serial)) {
-      if (record.status == call_status::pending) record.status = call_status::timed_out;
-      return;
-    }
-    sync::relax();                                            // it is being written: one move away
+  if (give_up_reply(*record.caller, record.number, *reply, record.reply_serial)) {
+    if (record.status == call_status::pending) record.status = call_status::timed_out;
+    return;
   }
   if (!reply->failed) {
     record.status = call_status::replied;
@@ -93,7 +72,7 @@ void wait_for_all(slot& me, std::uint64_t number, std::span<call_record> calls, 
 void call_unbounded(call_record& record, node_kind kind) {
   slot& me = detail::here();
   const std::uint64_t number = begin_wait(me);
-  send_call(me, number, kind, false, deadline_after(record.timeout), record);
+  send_call(me, number, kind, false, record);
   const std::span<call_record> one(&record, 1);
   wait_for_all(me, number, one, record.timeout);
   close_call(record);
@@ -106,8 +85,12 @@ namespace coppice::detail {
 void call_all_core(std::span<call_record> calls, duration timeout) {
   slot& me = here();
   const std::uint64_t number = internal::begin_wait(me);
-  const std::int64_t deadline = deadline_after(timeout);
-  for (call_record& r : calls) internal::send_call(me, number, node_kind::call, true, deadline, r);
+  try {
+    for (call_record& r : calls) internal::send_call(me, number, node_kind::call, true, r);
+  } catch (...) {
+    for (call_record& r : calls) internal::close_call(r);
+    throw;
+  }
   internal::wait_for_all(me, number, calls, timeout);
   for (call_record& r : calls) internal::close_call(r);
 }

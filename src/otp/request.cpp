@@ -7,6 +7,7 @@
 
 #include <coppice/process/process.hpp>
 
+#include "otp/gen_core.hpp"
 #include "otp/server_data.hpp"
 #include "process/signal.hpp"
 
@@ -51,14 +52,14 @@ reference ref_of_response(const void* payload) noexcept { return *static_cast<co
 request_core send_request_core(pid to, const message_descriptor& type, void* request, trampoline run, std::uint64_t class_key) {
   const alias_ref alias = monitor_with_alias(to, alias_mode::once);
   if (!to) return {alias.ref, to};
-  node* n = internal::allocate_node_behind(sizeof(call_header), type.size, type.align);
-  n->type = &type;
-  n->kind = node_kind::call;
-  n->run = run;
-  ::new (&internal::header_of(*n)) call_header{.reply = nullptr, .reply_serial = alias.ref.number(), .deadline = sync::never,
-                                               .caller = alias.owner, .unanswered = &unanswered, .class_key = class_key};
-  type.move(payload_of(*n), request);
-  internal::deliver_bounded(to, n);
+  try {
+    internal::deliver_bounded(to, internal::new_request_node(type, request, run,
+                                                             {.reply = nullptr, .reply_serial = alias.ref.number(), .deadline = sync::never,
+                                                              .caller = alias.owner, .unanswered = &unanswered, .class_key = class_key}));
+  } catch (...) {
+    demonitor_and_flush(alias.ref);
+    throw;
+  }
   return {alias.ref, to};
 }
 

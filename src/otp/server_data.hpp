@@ -18,6 +18,7 @@
 
 #include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace coppice::internal {
@@ -45,9 +46,25 @@ struct named_timer {
   void (*copy)(void* to, const void* from);
 };
 
-struct installed_hook {
-  std::string id;
-  function<sys::hook(const sys::event&)> watch;
+class installed_hook {
+ public:
+  installed_hook(std::string_view id, const sys::detail::hook_parts& parts) : id_(id), parts_(parts) {}
+  installed_hook(installed_hook&& other) noexcept
+      : id_(std::move(other.id_)), parts_{other.parts_.run, other.parts_.destroy, std::exchange(other.parts_.context, nullptr)} {}
+  installed_hook& operator=(installed_hook&& other) noexcept {
+    std::swap(id_, other.id_);
+    std::swap(parts_, other.parts_);
+    return *this;
+  }
+  ~installed_hook() {
+    if (parts_.context != nullptr) parts_.destroy(parts_.context);
+  }
+  const std::string& id() const noexcept { return id_; }
+  sys::hook watch(const sys::event& e) const { return parts_.run(parts_.context, e); }
+
+ private:
+  std::string id_;
+  sys::detail::hook_parts parts_;
 };
 
 struct server_data final : detail::behaviour_data {

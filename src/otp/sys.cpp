@@ -258,15 +258,15 @@ using internal::server_data;
 
 /// Runs `f(self, context)` in the server.
 template <class F>
-void in_server(const detail::target& server, duration timeout, std::string_view what, F f) {
+void in_server(const detail::target& server, const asking& how, std::string_view what, F f) {
   detail::system_call(server, {.run = [](detail::slot& self, void* raw) { (*static_cast<F*>(raw))(self); }, .context = &f},
-                      timeout, what, false);
+                      how.timeout(), what, how.is_urgent());
 }
 
 /// The same with the server's data, made if need be; `careful` is brought up to date.
 template <class F>
-void with_data(const detail::target& server, duration timeout, std::string_view what, F f) {
-  in_server(server, timeout, what, [&](detail::slot& self) {
+void with_data(const detail::target& server, const asking& how, std::string_view what, F f) {
+  in_server(server, how, what, [&](detail::slot& self) {
     f(self, internal::make_data(self));
     internal::needs_care(self);
   });
@@ -328,9 +328,9 @@ void throw_not_suspended(const target& to, std::string_view what) {
 
 }  // namespace detail
 
-std::string state_text(const detail::target& server, duration timeout) {
+std::string state_text(const detail::target& server, const asking& how) {
   std::string text;
-  in_server(server, timeout, "sys::state_text", [&](detail::slot& self) {
+  in_server(server, how, "sys::state_text", [&](detail::slot& self) {
     text_sink out;
     self.cls->print(out, coppice::detail::state_of(self));
     text = internal::formatted_status(self, {.state = out.take()}).state;
@@ -338,9 +338,9 @@ std::string state_text(const detail::target& server, duration timeout) {
   return text;
 }
 
-status get_status(const detail::target& server, duration timeout) {
+status get_status(const detail::target& server, const asking& how) {
   status s;
-  in_server(server, timeout, "sys::get_status", [&](detail::slot& self) {
+  in_server(server, how, "sys::get_status", [&](detail::slot& self) {
     s.who = coppice::detail::pid_of(self);
     s.behaviour = self.cls->handles->name;
     s.class_name = self.cls->name;
@@ -365,36 +365,36 @@ status get_status(const detail::target& server, duration timeout) {
   return s;
 }
 
-void suspend(const detail::target& server, duration timeout) {
-  with_data(server, timeout, "sys::suspend", [](detail::slot&, server_data& d) { d.suspended = true; });
+void suspend(const detail::target& server, const asking& how) {
+  with_data(server, how, "sys::suspend", [](detail::slot&, server_data& d) { d.suspended = true; });
 }
 
-void resume(const detail::target& server, duration timeout) {
-  with_data(server, timeout, "sys::resume", [](detail::slot& self, server_data& d) {
+void resume(const detail::target& server, const asking& how) {
+  with_data(server, how, "sys::resume", [](detail::slot& self, server_data& d) {
     d.suspended = false;
     internal::release_held(self, d);
   });
 }
 
-void terminate(const detail::target& server, const exit_reason& why, duration timeout) {
+void terminate(const detail::target& server, const exit_reason& why, const asking& how) {
   internal::stop_request request{why, false};
   coppice::detail::call_record record;
-  coppice::detail::ask_server(server, descriptor_of<internal::stop_request>(), &request, &internal::run_stop_request, timeout,
-                              false, "sys::terminate", record);
+  coppice::detail::ask_server(server, descriptor_of<internal::stop_request>(), &request, &internal::run_stop_request, how.timeout(),
+                              how.is_urgent(), "sys::terminate", record);
   if (record.status != coppice::detail::call_status::replied)
     coppice::detail::throw_call_error(record, coppice::detail::site_for("sys::terminate"), server.name());
 }
 
-void statistics(const detail::target& server, bool on, duration timeout) {
-  with_data(server, timeout, "sys::statistics", [&](detail::slot&, server_data& d) {
+void statistics(const detail::target& server, bool on, const asking& how) {
+  with_data(server, how, "sys::statistics", [&](detail::slot&, server_data& d) {
     if (on) internal::count_from_now(d);
     else d.counting = false;
   });
 }
 
-std::optional<statistics_report> get_statistics(const detail::target& server, duration timeout) {
+std::optional<statistics_report> get_statistics(const detail::target& server, const asking& how) {
   std::optional<statistics_report> out;
-  in_server(server, timeout, "sys::get_statistics", [&](detail::slot& self) {
+  in_server(server, how, "sys::get_statistics", [&](detail::slot& self) {
     const server_data* d = internal::data_of(self);
     if (d == nullptr || !d->counting) return;
     out = d->counts;
@@ -403,56 +403,57 @@ std::optional<statistics_report> get_statistics(const detail::target& server, du
   return out;
 }
 
-void trace(const detail::target& server, bool on, duration timeout) {
-  with_data(server, timeout, "sys::trace", [&](detail::slot&, server_data& d) { d.tracing = on; });
+void trace(const detail::target& server, bool on, const asking& how) {
+  with_data(server, how, "sys::trace", [&](detail::slot&, server_data& d) { d.tracing = on; });
 }
 
-void log_to_file(const detail::target& server, std::string_view path, duration timeout) {
+void log_to_file(const detail::target& server, std::string_view path, const asking& how) {
   bool opened = true;
-  with_data(server, timeout, "sys::log_to_file", [&](detail::slot&, server_data& d) { opened = internal::open_log(d, path); });
+  with_data(server, how, "sys::log_to_file", [&](detail::slot&, server_data& d) { opened = internal::open_log(d, path); });
   if (!opened)
     coppice::detail::throw_sys_failed(server, exit_reason("cannot open " + std::string(path)), "sys::log_to_file");
 }
 
-void log(const detail::target& server, std::uint32_t limit, duration timeout) {
-  with_data(server, timeout, "sys::log", [&](detail::slot&, server_data& d) {
+void log(const detail::target& server, std::uint32_t limit, const asking& how) {
+  with_data(server, how, "sys::log", [&](detail::slot&, server_data& d) {
     d.log_limit = limit;
     while (d.log.size() > limit) d.log.pop_front();
   });
 }
 
-std::vector<event> get_log(const detail::target& server, duration timeout) {
+std::vector<event> get_log(const detail::target& server, const asking& how) {
   std::vector<event> out;
-  in_server(server, timeout, "sys::get_log", [&](detail::slot& self) {
+  in_server(server, how, "sys::get_log", [&](detail::slot& self) {
     if (const server_data* d = internal::data_of(self)) out.assign(d->log.begin(), d->log.end());
   });
   return out;
 }
 
-void print_log(const detail::target& server, duration timeout) {
-  in_server(server, timeout, "sys::print_log", [&](detail::slot& self) {
+void print_log(const detail::target& server, const asking& how) {
+  in_server(server, how, "sys::print_log", [&](detail::slot& self) {
     const server_data* d = internal::data_of(self);
     if (d == nullptr) return;
     for (const event& e : d->log) internal::trace_event(self, e);
   });
 }
 
-void install(const detail::target& server, std::string_view id, function<hook(const event&)> watch, duration timeout) {
-  with_data(server, timeout, "sys::install", [&](detail::slot&, server_data& d) {
+void detail::install_hook(const target& server, std::string_view id, const hook_parts& watch, const asking& how) {
+  internal::installed_hook fresh(id, watch);
+  with_data(server, how, "sys::install", [&](slot&, server_data& d) {
     for (const internal::installed_hook& h : d.hooks)
-      if (h.id == id) return;
-    d.hooks.push_back({std::string(id), std::move(watch)});
+      if (h.id() == id) return;
+    d.hooks.push_back(std::move(fresh));
   });
 }
 
-void remove(const detail::target& server, std::string_view id, duration timeout) {
-  with_data(server, timeout, "sys::remove", [&](detail::slot&, server_data& d) {
-    std::erase_if(d.hooks, [&](const internal::installed_hook& h) { return h.id == id; });
+void remove(const detail::target& server, std::string_view id, const asking& how) {
+  with_data(server, how, "sys::remove", [&](detail::slot&, server_data& d) {
+    std::erase_if(d.hooks, [&](const internal::installed_hook& h) { return h.id() == id; });
   });
 }
 
-void no_debug(const detail::target& server, duration timeout) {
-  with_data(server, timeout, "sys::no_debug", [](detail::slot&, server_data& d) { internal::switch_off(d); });
+void no_debug(const detail::target& server, const asking& how) {
+  with_data(server, how, "sys::no_debug", [](detail::slot&, server_data& d) { internal::switch_off(d); });
 }
 
 }  // namespace coppice::sys

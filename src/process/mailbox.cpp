@@ -27,7 +27,7 @@ void free_node(node* n) noexcept {
                                                                 : internal::block_depot::class_bytes(block));
 }
 
-sent send_core(pid to, node* n) noexcept {
+sent send_core(pid to, node* n) {
   const sent result = internal::deliver_bounded(to, n);
   internal::spend();                             // who floods others lets them run now and then
   return result;
@@ -93,15 +93,21 @@ void prepend(slot& s, node* n) noexcept {
 
 namespace {
 
-/// In front of everything but a continuation of what the process has just done, which nothing overtakes (GS-98).
+/// What an urgent request goes behind: a continuation of what the process has just done, which nothing overtakes (GS-98), and
+/// urgent requests that came before it.
+bool goes_first(const node& n) noexcept {
+  return n.kind == node_kind::system || (n.kind == node_kind::tick && n.type != nullptr);
+}
+
+/// In front of everything else.
 void insert_urgent(slot& s, node* n) noexcept {
   node* newest = s.fifo;
-  node* oldest = newest != nullptr ? newest->next : nullptr;
-  const bool continuation = oldest != nullptr && oldest->kind == node_kind::tick && oldest->type != nullptr;
-  if (!continuation) return prepend(s, n);
-  n->next = oldest->next;
-  oldest->next = n;
-  if (newest == oldest) s.fifo = n;
+  if (newest == nullptr || !goes_first(*newest->next)) return prepend(s, n);
+  node* before = newest->next;
+  while (before != newest && goes_first(*before->next)) before = before->next;
+  n->next = before->next;
+  before->next = n;
+  if (newest == before) s.fifo = n;
   s.length.store(s.length.load(sync::relaxed) + 1, sync::relaxed);
 }
 

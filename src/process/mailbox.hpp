@@ -96,16 +96,21 @@ bool take_arrivals(slot& s);
 /// Returns: false if the time passed first.
 /// Throws:  detail::unwind when the process has to end; exit_error where waiting is not allowed (leaf, ending).
 bool wait_until(slot& s, std::uint64_t number, wait_state how, std::int64_t timeout, bool (*ready)(void*), void* context);
+/// The same for what is certain to come, without a timeout, also when the process has to end: somebody works on its stack.
+void wait_in_any_case(slot& s, std::uint64_t number, bool (*ready)(void*), void* context) noexcept;
 /// Suspended from outside (PR-90): waits on its own fiber until it is resumed or has to end.
 void wait_while_frozen(slot& s) noexcept;
 /// thread_block::leaving when a fiber only wants to go to the tail of the queue.
 inline constexpr std::uint64_t yield_request = ~std::uint64_t{0};
-/// Gives the worker to others when the running process has used up its budget. At most one look at a counter else.
-void yield_if_spent();
-/// One reduction.
+/// Gives the worker to others when the running process has used up its budget, and takes in the signals that came. At most one
+/// look at a counter else.
+/// Throws:  detail::unwind when the process has to end. `in_send`: only if it had to end a whole budget ago already, so that
+///          what is sent by a destructor, say, does not throw, but a process that does nothing but send ends all the same.
+void yield_if_spent(bool in_send = false);
+/// One reduction, of who sends.
 inline void spend() {
   thread_block& block = here();
-  if (--block.budget <= 0) [[unlikely]] yield_if_spent();
+  if (--block.budget <= 0) [[unlikely]] yield_if_spent(true);
 }
 
 // --- running ---------------------------------------------------------------------------------------------------------
@@ -187,6 +192,11 @@ reply_phase phase_of(const detail::reply_slot& r, std::uint64_t serial) noexcept
 bool abandon(detail::reply_slot& r, std::uint64_t serial) noexcept;
 /// The waiter has read the reply.
 void close_reply(detail::reply_slot& r, std::uint64_t serial) noexcept;
+/// The waiter `s`, in its wait `number`, gives up. True: the place is free, no reply will come. False: there is one; if it
+/// was being written, its writer was waited for (a system request writes as long as its function runs).
+bool give_up_reply(slot& s, std::uint64_t number, detail::reply_slot& r, std::uint64_t serial) noexcept;
+/// The same for a waiter that has to end: a value that was written is destroyed, the slot is given back.
+void drop_reply(slot& s, std::uint64_t number, detail::reply_slot& r, std::uint64_t serial, const message_descriptor* type) noexcept;
 /// Notes that `self` owes an answer, so that its death gives one.
 void note_open_reply(slot& self, detail::reply_slot* r, std::uint64_t serial);
 

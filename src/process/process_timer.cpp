@@ -140,8 +140,8 @@ void address(node& n, pid to) noexcept {
 }
 pid addressee(const node& n) noexcept { return pid::of(reinterpret_cast<slot*>(n.next), n.serial); }
 
-/// The runtime of a process of this program; null for a thread's hidden one, for a name and for another node's.
-system* runtime_of(pid to) noexcept { return to && to.is_local() ? systems[to.where()->home.load(sync::relaxed)] : nullptr; }
+/// The number of the runtime of a process of this program; 0 for a thread's hidden one, for a name and for another node's.
+unsigned runtime_of(pid to) noexcept { return to && to.is_local() ? to.where()->home.load(sync::relaxed) : 0; }
 bool is_dead(pid to) noexcept { return to.is_local() && (!to || to.where()->serial.load(sync::seq_cst) != to.serial()); }
 
 std::uintptr_t extra_load(std::unique_ptr<timer_extra> x) noexcept { return reinterpret_cast<std::uintptr_t>(x.release()) | 1; }
@@ -304,12 +304,12 @@ void note_addressee(pid to, std::uint64_t ref) {
   if (is_dead(to)) drop_for_other(to);
 }
 
-std::uint64_t start_for_other(thread_block& block, system& of, pid to, std::int64_t after, node* n, reference* inside) {
+std::uint64_t start_for_other(thread_block& block, scheduler& of, pid to, std::int64_t after, node* n, reference* inside) {
   address(*n, to);
   process_timer& t = take_timer(block, reinterpret_cast<std::uintptr_t>(n));
   const std::uint64_t ref = t.ref.load(sync::relaxed);
   if (inside != nullptr) *inside = reference(ref);
-  of.sched.start_timer(block, t, std::min(after, longest));
+  of.start_timer(block, t, std::min(after, longest));
   note_addressee(to, ref);
   return ref;
 }
@@ -319,8 +319,8 @@ std::unique_ptr<timer_extra> new_extra(pid to, std::string_view name, node* n) {
   x->message = n;
   x->to = to;
   x->name = name;
-  const system* of = runtime_of(to);
-  x->home = of != nullptr ? of->number : current_system().number;
+  const unsigned of = runtime_of(to);
+  x->home = of != 0 ? of : current_system().number;
   return x;
 }
 
@@ -366,21 +366,27 @@ namespace detail {
 reference start_timer_core(pid to, std::string_view name, duration after, node* n, reference* inside) {
   using namespace internal;
   thread_block& block = internal::here();
-  system* of = runtime_of(to);
-  if (of != nullptr && block.process != nullptr && to == pid_of(*block.process))
+  const unsigned of = runtime_of(to);
+  if (of != 0 && block.process != nullptr && to == pid_of(*block.process))
     return reference(start_own(block, *block.process, after.count(), n, inside));
   if (name.empty() && is_dead(to)) {                        // PR-82: nothing stays for the dead
     dispose(n, exit_reason::noproc);
     return reference::make();
   }
-  if (of != nullptr) return reference(start_for_other(block, *of, to, after.count(), n, inside));
+  if (of != 0) {
+    const guest inside_of(block, of);
+    if (inside_of.host() != nullptr) return reference(start_for_other(block, inside_of.host()->sched, to, after.count(), n, inside));
+    dispose(n, exit_reason::noproc);                        // its runtime goes just now, and it with that
+    return reference::make();
+  }
 
   auto x = new_extra(to, name, n);
-  const unsigned home = x->home;
+  const guest inside_of(block, x->home);
+  if (inside_of.host() == nullptr) return reference::make();
   process_timer& t = take_timer(block, extra_load(std::move(x)));
   const std::uint64_t ref = t.ref.load(sync::relaxed);
   if (inside != nullptr) *inside = reference(ref);
-  systems[home]->sched.start_timer(t, std::min(after.count(), longest));
+  inside_of.host()->sched.start_timer(t, std::min(after.count(), longest));
   if (to && to.is_local()) note_addressee(to, ref);         // a thread: its hidden process ends with it
   return reference(ref);
 }
@@ -395,11 +401,13 @@ reference start_interval_core(pid to, duration period, node* n, void (*copy)(con
   x->period = period.count() > 0 ? period.count() : 1;
   x->next = sync::now() + x->period;
   x->copy = copy;
-  const unsigned home = x->home;
   const std::int64_t first = x->next;
-  process_timer& t = take_timer(internal::here(), extra_load(std::move(x)));
+  thread_block& block = internal::here();
+  const guest inside_of(block, x->home);
+  if (inside_of.host() == nullptr) return reference::make();
+  process_timer& t = take_timer(block, extra_load(std::move(x)));
   const std::uint64_t ref = t.ref.load(sync::relaxed);
-  systems[home]->sched.start_timer_at(t, first);
+  inside_of.host()->sched.start_timer_at(t, first);
   if (to.is_local()) note_addressee(to, ref);
   return reference(ref);
 }
@@ -412,7 +420,6 @@ std::int64_t cancel_timer_core(reference timer) noexcept {
 
 std::int64_t read_timer_core(reference timer) noexcept {
   internal::process_timer* t = internal::directory.find(timer.number());
-  // One that is over is not asked: its wheel may be gone with its runtime.
   if (t == nullptr || t->ref.load(sync::acquire) != timer.number()) return -1;
   return internal::timer_wheel::remaining(*t, sync::now(), t->ref, timer.number());
 }

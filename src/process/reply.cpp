@@ -120,6 +120,32 @@ bool abandon(reply_slot& r, std::uint64_t serial) noexcept {
 
 void close_reply(reply_slot& r, std::uint64_t serial) noexcept { retire(r, serial); }
 
+namespace {
+
+struct written {
+  const reply_slot* slot;
+  std::uint64_t serial;
+  static bool is_so(void* raw) {
+    const auto& w = *static_cast<const written*>(raw);
+    return phase_of(*w.slot, w.serial) == reply_phase::done;
+  }
+};
+
+}  // namespace
+
+bool give_up_reply(slot& s, std::uint64_t number, reply_slot& r, std::uint64_t serial) noexcept {
+  if (abandon(r, serial)) return true;
+  written w{&r, serial};
+  wait_in_any_case(s, number, &written::is_so, &w);
+  return false;
+}
+
+void drop_reply(slot& s, std::uint64_t number, reply_slot& r, std::uint64_t serial, const message_descriptor* type) noexcept {
+  if (give_up_reply(s, number, r, serial)) return;
+  if (!r.failed && type != nullptr) type->destroy(r.place);
+  close_reply(r, serial);
+}
+
 void note_open_reply(slot& self, reply_slot* r, std::uint64_t serial) {
   if (r == nullptr) return;
   auto& open = detail::ext_of(self).open_replies;

@@ -188,6 +188,7 @@ enum slot_flag : std::uint32_t {
   frozen = 1024,         // suspended from outside (PR-90): takes signals, handles nothing
   began = 4096,          // its body runs
   leaving = 2048,        // called exit(reason) on itself: ext->pending; terminate runs (GS-67)
+  overdue = 8192,        // had to end, and went on sending for a whole budget: see yield_if_spent
 };
 
 struct slot : internal::runnable {             // {next}: run-queue link

@@ -18,6 +18,7 @@
 namespace coppice::internal {
 
 system* systems[most_systems] = {};
+door doors[most_systems];
 
 namespace {
 
@@ -28,6 +29,7 @@ std::uint16_t take_number(system* sys) {
   for (unsigned i = 1; i < most_systems; ++i)
     if (systems[i] == nullptr) {
       systems[i] = sys;
+      doors[i].of.store(sys, sync::seq_cst);
       return static_cast<std::uint16_t>(i);
     }
   throw exit_error(exit_reason::system_limit, "too many runtimes in one program");
@@ -85,6 +87,34 @@ void system::count(std::int64_t change) noexcept {
   }
 }
 
+guest::guest(thread_block& block, unsigned number) noexcept {
+  door& d = doors[number];
+  host_ = d.of.load(sync::relaxed);
+  if (host_ != nullptr && block.at != nullptr && block.at->of == &host_->sched) return;
+  door_ = &d;
+  d.guests.fetch_add(1, sync::seq_cst);        // pairs with see_guests_out: it counts us, or we see the door closed
+  host_ = d.of.load(sync::seq_cst);
+}
+
+guest::~guest() {
+  if (door_ != nullptr) door_->guests.fetch_sub(1, sync::release);
+}
+
+namespace {
+
+void see_guests_out(unsigned number) noexcept {
+  door& d = doors[number];
+  d.of.store(nullptr, sync::seq_cst);
+  for (int looks = 0; d.guests.load(sync::seq_cst) != 0; ++looks) {
+    sync::relax();
+    if (looks < 1'000) continue;
+    sync::futex_word nobody;
+    sync::futex_wait(nobody, 0, sync::now() + 50'000);
+  }
+}
+
+}  // namespace
+
 system& current_system() {
   thread_block& block = here();
   if (block.process != nullptr) return system_of(*block.process);
@@ -103,6 +133,7 @@ void for_each_process(system& sys, void (*visit)(void* context, slot& s, std::ui
 void renew_program_state() {
   ::new (&table_lock) sync::spinlock;
   for (system*& s : systems) s = nullptr;
+  for (door& d : doors) ::new (&d) door;
   renew_timer_table();
   renew_program_pools();
 }
@@ -187,7 +218,10 @@ stop_result runtime::stop(duration limit) {
     internal::for_each_process(sys, &stop_one, &round);
   }
   const bool all_left = sys.sched.stop(result.complete() ? sync::now() + 5'000'000'000 : sync::now() + 10'000'000);
-  if (all_left) internal::drop_timers_of(sys.number);
+  if (all_left) {
+    internal::see_guests_out(sys.number);
+    internal::drop_timers_of(sys.number);
+  }
   if (all_left) delete system_;     // else a worker still runs somebody's code on it: left behind on purpose
   system_ = nullptr;
   return result;

@@ -38,6 +38,27 @@ struct system {
 inline constexpr unsigned most_systems = 1024;
 extern system* systems[most_systems];
 
+/// Where a thread that is none of a runtime's workers comes in: while it is inside, the runtime does not go away.
+struct door {
+  sync::atomic<system*> of;                    // null: nobody lives here, or it goes just now
+  sync::atomic<std::uint32_t> guests;
+};
+extern door doors[most_systems];
+
+/// The runtime of that number for as long as this object lives, or null if it has gone.
+class guest {
+ public:
+  guest(thread_block& block, unsigned number) noexcept;
+  ~guest();
+  guest(const guest&) = delete;
+  guest& operator=(const guest&) = delete;
+  system* host() const noexcept { return host_; }
+
+ private:
+  door* door_ = nullptr;                       // null: one of its own workers, which it waits for anyway
+  system* host_;
+};
+
 inline system& system_of(const slot& s) noexcept { return *systems[s.home.load(sync::relaxed)]; }
 /// The system that spawn and its kin use here: the running process's, the thread's, or the default one.
 system& current_system();

@@ -224,7 +224,36 @@ void wait_while_frozen(slot& s) noexcept {
   disarm(s, number);
 }
 
-void yield_if_spent() {
+void wait_in_any_case(slot& s, std::uint64_t number, bool (*ready)(void*), void* context) noexcept {
+  for (int i = 0; i < spins_of_thread && !sync::buggify(); ++i) {
+    if (ready(context)) return disarm(s, number);
+    sync::relax();
+  }
+  const bool must_spin = has(s, detail::leaf) || has(s, detail::ending);
+  for (;;) {
+    drain(s);
+    arm(s, number, wait_state::signals);
+    if (ready(context)) return disarm(s, number);
+    if (must_spin) sync::relax();
+    else if (has(s, detail::thread_proxy)) leave_thread(s, number, wait_state::signals, sync::never);
+    else leave_fiber(s, number, wait_state::signals);
+  }
+}
+
+namespace {
+
+/// A send takes part in nothing but this: who has to end and goes on sending, budget after budget, is unwound.
+void take_signals_in_send(slot& s) {
+  drain(s);
+  if (has(s, detail::frozen)) wait_while_frozen(s);
+  if (!must_end(s)) return;
+  if (has(s, detail::overdue) && std::uncaught_exceptions() == 0) throw_unwind();
+  set(s, detail::overdue);
+}
+
+}  // namespace
+
+void yield_if_spent(bool in_send) {
   thread_block& block = here();
   if (block.budget > 0) return;
   block.budget = reductions;
@@ -233,6 +262,8 @@ void yield_if_spent() {
   if (has(s, detail::leaf) || has(s, detail::ending)) return;
   block.leaving = yield_request;
   suspend(*block.on);
+  if (in_send) take_signals_in_send(s);
+  else take_arrivals(s);
 }
 
 namespace {

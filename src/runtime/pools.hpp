@@ -6,8 +6,25 @@
 
 #include "runtime/fiber.hpp"
 #include "runtime/slab.hpp"
+#include "runtime/timer_wheel.hpp"
+
+#include <vector>
 
 namespace coppice::internal {
+
+/// Timer wheels, type-stable: a worker's goes to another worker when the runtime is gone.
+class wheel_depot {
+ public:
+  wheel_depot() = default;
+  ~wheel_depot();
+  wheel_depot(const wheel_depot&) = delete;
+  timer_wheel& take();
+  void give(timer_wheel& empty);
+
+ private:
+  sync::spinlock lock_;
+  std::vector<timer_wheel*> spare_;
+};
 
 struct pools {
   static constexpr std::size_t timer_bytes = 64;
@@ -21,6 +38,7 @@ struct pools {
   block_pool replies;
   block_pool timers;
   fiber_pool fibers;
+  wheel_depot wheels;
 };
 
 pools& program_pools();

@@ -6,6 +6,7 @@
 
 #include "runtime/fault_handler.hpp"
 #include "runtime/planted.hpp"
+#include "runtime/pools.hpp"
 
 #include <coppice/base/assert.hpp>
 
@@ -27,7 +28,10 @@ scheduler::scheduler(const scheduler_options& options, hook run)
 }
 
 scheduler::~scheduler() {
-  for (unsigned i = 0; i < count_.load(sync::relaxed); ++i) delete workers_[i];
+  for (unsigned i = 0; i < count_.load(sync::relaxed); ++i) {
+    program_pools().wheels.give(workers_[i]->wheel);
+    delete workers_[i];
+  }
 }
 
 void scheduler::start() {
@@ -37,7 +41,7 @@ void scheduler::start() {
 
 void scheduler::add_worker(bool spare) {
   const unsigned index = count_.load(sync::relaxed);
-  auto* w = new worker;
+  auto* w = new worker(program_pools().wheels.take());
   w->of = this;
   w->index = index;
   w->spare = spare;
@@ -103,7 +107,9 @@ runnable* scheduler::next(worker& w) noexcept {
     if (const idle_source* idle = idle_.load(sync::acquire)) idle->look(idle->context);
     if (runnable* r = take_global()) return r;
   }
-  if (runnable* r = take_pinned(w)) return r;
+  // Pinned work that keeps coming and the worker's other work take turns.
+  if ((w.turn & 1) == 0)
+    if (runnable* r = take_pinned(w)) return r;
   if (w.lifo_streak < longest_lifo_streak) {
     if (w.lifo.load(sync::relaxed) != nullptr)
       if (runnable* r = w.lifo.exchange(nullptr, sync::acquire)) {   // pairs with push: what it wrote is seen
@@ -114,6 +120,7 @@ runnable* scheduler::next(worker& w) noexcept {
   w.lifo_streak = 0;
   if (runnable* r = w.queue.pop()) return r;
   if (runnable* r = take_global_batch(w)) return r;
+  if (runnable* r = take_pinned(w)) return r;
   return w.lifo.exchange(nullptr, sync::acquire);
 }
 

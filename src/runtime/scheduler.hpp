@@ -31,6 +31,8 @@ struct runnable {
 };
 
 struct worker {
+  explicit worker(timer_wheel& its_wheel) noexcept : wheel(its_wheel) {}
+
   scheduler* of = nullptr;
   unsigned index = 0;
   bool spare = false;
@@ -44,7 +46,7 @@ struct worker {
   runnable* pinned_first = nullptr;      // processes that run here and nowhere else: never stolen. Guarded by pinned_lock
   runnable* pinned_last = nullptr;
   sync::atomic<std::uint32_t> pinned_size;
-  timer_wheel wheel;
+  timer_wheel& wheel;                    // outlives the worker: who cancels a timer may have looked it up before that ended
   sync::thread thread;
   unsigned turn = 0;
   unsigned lifo_streak = 0;

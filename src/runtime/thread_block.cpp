@@ -47,6 +47,29 @@ void drop_program_pools() {
   current_pools = nullptr;
 }
 
+wheel_depot::~wheel_depot() {
+  for (timer_wheel* wheel : spare_) delete wheel;
+}
+
+timer_wheel& wheel_depot::take() {
+  timer_wheel* wheel = nullptr;
+  {
+    sync::lock_guard held(lock_);
+    if (!spare_.empty()) {
+      wheel = spare_.back();
+      spare_.pop_back();
+    }
+  }
+  if (wheel == nullptr) return *new timer_wheel;
+  wheel->begin_anew();
+  return *wheel;
+}
+
+void wheel_depot::give(timer_wheel& empty) {
+  sync::lock_guard held(lock_);
+  spare_.push_back(&empty);
+}
+
 construct_block make_slot = nullptr;
 construct_block make_reply = nullptr;
 construct_block make_timer = nullptr;

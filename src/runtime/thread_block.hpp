@@ -44,6 +44,7 @@ struct thread_block {
   slot_cache slots;
   pool_cache replies;                   // reply slots: type-stable
   pool_cache timers;                    // type-stable, too
+  void* leaf_call = nullptr;            // the record of the direct call whose leaf handler runs now: who called it
   detail::slot* proxy = nullptr;        // the hidden process of a plain thread
 
   /// A number that was never given out in this program.

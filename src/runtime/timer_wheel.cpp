@@ -103,6 +103,13 @@ timer_wheel::timer_wheel(clock_function clock) noexcept
   for (timer_link& slot : slots_) make_empty(slot);
 }
 
+void timer_wheel::begin_anew() noexcept {
+  sync::lock_guard guard(lock_);
+  COPPICE_ASSERT(is_empty(fresh_) && is_empty(rest_) && find_next().level < 0, "a wheel with timers begins anew");
+  current_ = static_cast<std::uint64_t>(clock_() >> tick_shift);
+  hint_.store(sync::never, sync::relaxed);
+}
+
 bool timer_wheel::start(timer_node& node, std::int64_t duration) noexcept {
   COPPICE_ASSERT(node.state_.load(sync::relaxed) == timer_node::idle, "a timer is started that is pending or firing");
   sync::lock_guard guard(lock_);

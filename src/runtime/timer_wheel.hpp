@@ -118,6 +118,10 @@ class timer_wheel {
   timer_wheel(const timer_wheel&) = delete;
   timer_wheel& operator=(const timer_wheel&) = delete;
 
+  /// Makes an empty wheel, which may have been advanced to any time, begin anew. Nodes that were on it know it still: a late
+  /// cancel finds that it does not hold them.
+  void begin_anew() noexcept;
+
   /// Starts the idle `node`: it fires not earlier than `duration` ns from now. Reads no clock. `sync::never` is "never".
   /// Returns: true if the wheel may have to be looked at sooner than its worker thinks. The worker itself need not care;
   ///          another thread then wakes the worker if it sleeps (the wheel's lock orders that look after the worker's

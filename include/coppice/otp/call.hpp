@@ -98,8 +98,7 @@ template <class S, class M>
 sent cast_at(pid to, M& message) {
   if constexpr (check_cast<S, M>()) {
     const open_node n = new_cast(descriptor_of<M>(), cast_trampoline<S, M>(), key_of_class<S, M>());
-    ::new (n.place) M(std::move(message));
-    return cast_core(to, n.made);
+    return cast_core(to, construct_at<M>(n.made, n.place, std::move(message)));
   } else {
     __builtin_unreachable();
   }
@@ -203,13 +202,11 @@ void send(const server_ref<S>& server, M message) {
     if constexpr (detail::check_info<S, M>()) {
       constexpr detail::trampoline run = detail::found_by_key<S, M>() ? nullptr : &detail::run_info<S, M>;
       const detail::open_node n = detail::new_info(descriptor_of<M>(), run, detail::key_of_class<S, M>());
-      ::new (n.place) M(std::move(message));
-      (void)detail::cast_core(server.id(), n.made);
+      (void)detail::cast_core(server.id(), detail::construct_at<M>(n.made, n.place, std::move(message)));
     }
   } else {
     detail::node* n = detail::new_node(descriptor_of<M>());
-    ::new (detail::payload_of(*n)) M(std::move(message));
-    (void)detail::send_core(server.id(), n);
+    (void)detail::send_core(server.id(), detail::construct_at<M>(n, detail::payload_of(*n), std::move(message)));
   }
 }
 

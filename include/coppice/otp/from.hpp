@@ -66,7 +66,16 @@ void answer(const reply_ticket& to, R&& value) {
       publish_reply(to.slot, to.serial);
     }
   } else if (open_answer a = begin_answer(to, descriptor_of<response_payload<T>>()); a.place != nullptr) {
-    ::new (a.place) response_payload<T>{reference(to.serial), std::forward<R>(value)};
+    if constexpr (std::is_nothrow_constructible_v<T, R&&>) {
+      ::new (a.place) response_payload<T>{reference(to.serial), std::forward<R>(value)};
+    } else {
+      try {
+        ::new (a.place) response_payload<T>{reference(to.serial), std::forward<R>(value)};
+      } catch (...) {
+        free_node(a.response);
+        throw;
+      }
+    }
     send_answer(to, a);
   }
 }

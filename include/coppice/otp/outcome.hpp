@@ -200,8 +200,8 @@ class then_part {
   template <class M>
   void make(M&& m) {
     using T = std::decay_t<M>;
-    node_ = new_node(descriptor_of<T>());
-    ::new (payload_of(*node_)) T(std::forward<M>(m));
+    node* const n = new_node(descriptor_of<T>());
+    node_ = construct_at<T>(n, payload_of(*n), std::forward<M>(m));
   }
   static void drop(node* n) noexcept;
   node* node_ = nullptr;

@@ -28,7 +28,7 @@ open_node timer_node_for(M& message) {
   static_assert(!!(has_handle_info<S, M> || has_catch_all<S>), "coppice: the server has no handle_info(message) for what this timer delivers.");
   constexpr trampoline run = follow_up<S, message_timeout<M>>::run;
   const open_node n = new_follow_up(descriptor_of<M>(), run);
-  ::new (n.place) M(std::move(message));
+  construct_at<M>(n.made, n.place, std::move(message));
   return n;
 }
 }  // namespace detail

@@ -161,12 +161,7 @@ void send_to_name(const name_view& name, node* n);
 
 template <class M, class Node>
 Node* construct_in(Node* n, M&& m) {
-  try {
-    ::new (payload_of(*n)) std::decay_t<M>(static_cast<M&&>(m));
-  } catch (...) {
-    free_node(n);
-    throw;
-  }
+  construct_at<std::decay_t<M>>(n, payload_of(*n), static_cast<M&&>(m));
   return n;
 }
 }  // namespace detail

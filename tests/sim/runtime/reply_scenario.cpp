@@ -24,7 +24,7 @@ struct open_call {
   void open(duration timeout) {
     record.place = &answer;
     record.timeout = timeout;
-    internal::open_reply(record, detail::here());
+    internal::open_reply(record, detail::here(), internal::begin_wait(detail::here()));
     opened.set();
   }
   void reply(int value) {

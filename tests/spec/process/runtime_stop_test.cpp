@@ -148,3 +148,35 @@ TEST_CASE("OL-23 stopping while others send, monitor and time processes of the r
     }
   }
 }
+
+TEST_CASE("OL-23 PR-82 timers that other threads start and cancel while the runtime stops are safe, and those of later runtimes right") {
+  for (int round = 0; round < rounds(20, 1'000); ++round) {
+    std::vector<pid> targets;
+    std::atomic<bool> on{true};
+    std::vector<std::thread> all;
+    {
+      world w;
+      for (int i = 0; i < 20; ++i) targets.push_back(spawn(idle));
+      for (int t = 0; t < 2; ++t)
+        all.emplace_back([&] {
+          for (std::size_t i = 0; on; ++i) {
+            const reference one = send_after(std::chrono::hours(1), targets[i % targets.size()], 1);
+            const reference two = send_every(std::chrono::hours(1), targets[(i + 7) % targets.size()], 1);
+            static_cast<void>(read_timer(one));
+            static_cast<void>(cancel_timer(one));
+            static_cast<void>(cancel_timer(two));
+          }
+        });
+      CHECK(w.r.stop(std::chrono::seconds(20)).complete());
+    }
+    {
+      world next;                                // its workers may get the wheels of the one before
+      const auto begin = std::chrono::steady_clock::now();
+      send_after(std::chrono::milliseconds(2), self(), ready{});
+      receive<ready>();
+      CHECK(std::chrono::steady_clock::now() - begin >= std::chrono::milliseconds(2));
+    }
+    on = false;
+    for (auto& t : all) t.join();
+  }
+}

@@ -125,8 +125,9 @@ void call_core(call_record& record);
 /// The error of a call that failed. Throws unwind when it is the caller who ends.
 [[nodiscard]] call_error error_of(const call_record& record, const call_site& site, const name_view* name);
 [[noreturn]] void throw_call_error(const call_record& record, const call_site& site, const name_view* name);
-/// Sends a cast or an info. Never fails but by a full mailbox. Takes the node.
-sent cast_core(pid to, node* n) noexcept;
+/// Sends a cast or an info. Never fails but by a full mailbox. Takes the node. Throws unwind when a process that does nothing
+/// but send has to end.
+sent cast_core(pid to, node* n);
 
 // --- starting --------------------------------------------------------------------------------------------------------
 

@@ -45,16 +45,14 @@ void follow(handler_frame& frame, hibernate_action) noexcept { frame.then_do = a
 template <class S, class X>
 void follow(handler_frame& frame, continue_action<X>&& a) {
   const open_node n = new_follow_up(descriptor_of<X>(), follow_up<S, continue_action<X>>::run);
-  ::new (n.place) X(std::move(a.value));
-  frame.then = n.made;
+  frame.then = construct_at<X>(n.made, n.place, std::move(a.value));
   frame.wait = 0;
   frame.then_do = after::go_on;
 }
 template <class S, class M>
 void follow(handler_frame& frame, message_timeout<M>&& a) {
   const open_node n = new_follow_up(descriptor_of<M>(), follow_up<S, message_timeout<M>>::run);
-  ::new (n.place) M(std::move(a.message));
-  frame.then = n.made;
+  frame.then = construct_at<M>(n.made, n.place, std::move(a.message));
   frame.then_do = a.hibernated ? after::hibernate : after::wait_message;
   frame.wait = then_part::wait_of(a.wait, a.absolute);
 }
@@ -149,6 +147,8 @@ void run_quietly(handler_frame& frame, F&& callback) {
   else translate<S, form>::rest(frame, callback());
 }
 
+using trampoline_body = void (*)(handler_frame& frame);
+
 template <class M>
 void note_request_of(handler_frame& frame, const M& request) noexcept {
   if constexpr (std::is_trivially_copyable_v<M>) note_request(frame, descriptor_of<M>(), __builtin_addressof(request));
@@ -157,8 +157,23 @@ void note_request_of(handler_frame& frame, const M& request) noexcept {
 
 // --- the trampolines -------------------------------------------------------------------------------------------------
 
+/// Runs `handle(frame)`, which begins by moving an M out of the frame. If that throws, the callback has failed with it.
+template <class M, trampoline_body handle>
+[[gnu::always_inline]] inline void taking(handler_frame& frame) noexcept {
+  if constexpr (std::is_nothrow_move_constructible_v<M>) {
+    handle(frame);
+  } else {
+    try {
+      handle(frame);
+    } catch (...) {
+      callback_failed(frame);
+      note_request(frame, descriptor_of<M>(), nullptr);
+    }
+  }
+}
+
 template <class S, class Q>
-void run_call(handler_frame& frame) noexcept {
+[[gnu::always_inline]] inline void run_call_taken(handler_frame& frame) noexcept(std::is_nothrow_move_constructible_v<Q>) {
   using R = reply_of<Q>;
   Q request(std::move(*static_cast<Q*>(frame.request)));
   S& server = *static_cast<S*>(frame.state);
@@ -183,9 +198,11 @@ void run_call(handler_frame& frame) noexcept {
     note_request_of(frame, request);
   }
 }
+template <class S, class Q>
+void run_call(handler_frame& frame) noexcept { taking<Q, &run_call_taken<S, Q>>(frame); }
 
 template <class S, class M>
-void run_cast(handler_frame& frame) noexcept {
+[[gnu::always_inline]] inline void run_cast_taken(handler_frame& frame) noexcept(std::is_nothrow_move_constructible_v<M>) {
   M message(std::move(*static_cast<M*>(frame.request)));
   S& server = *static_cast<S*>(frame.state);
   try {
@@ -195,9 +212,11 @@ void run_cast(handler_frame& frame) noexcept {
     note_request_of(frame, message);
   }
 }
+template <class S, class M>
+void run_cast(handler_frame& frame) noexcept { taking<M, &run_cast_taken<S, M>>(frame); }
 
 template <class S, class M>
-void run_info(handler_frame& frame) noexcept {
+[[gnu::always_inline]] inline void run_info_taken(handler_frame& frame) noexcept(std::is_nothrow_move_constructible_v<M>) {
   M message(std::move(*static_cast<M*>(frame.request)));
   S& server = *static_cast<S*>(frame.state);
   try {
@@ -207,6 +226,8 @@ void run_info(handler_frame& frame) noexcept {
     note_request_of(frame, message);
   }
 }
+template <class S, class M>
+void run_info(handler_frame& frame) noexcept { taking<M, &run_info_taken<S, M>>(frame); }
 
 /// handle_info(message&): the object stays where it is, the core destroys it afterwards.
 template <class S>
@@ -222,7 +243,7 @@ void run_message(handler_frame& frame) noexcept {
 }
 
 template <class S, class X>
-void run_continue(handler_frame& frame) noexcept {
+[[gnu::always_inline]] inline void run_continue_taken(handler_frame& frame) noexcept(std::is_nothrow_move_constructible_v<X>) {
   static_assert(check_continue<S, X>());
   X argument(std::move(*static_cast<X*>(frame.request)));
   S& server = *static_cast<S*>(frame.state);
@@ -233,6 +254,8 @@ void run_continue(handler_frame& frame) noexcept {
     note_request_of(frame, argument);
   }
 }
+template <class S, class X>
+void run_continue(handler_frame& frame) noexcept { taking<X, &run_continue_taken<S, X>>(frame); }
 
 template <class S>
 void run_terminate(handler_frame& frame) noexcept {

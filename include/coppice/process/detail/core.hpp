@@ -16,8 +16,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <span>
 #include <string_view>
+#include <type_traits>
 
 namespace coppice {
 class runtime;
@@ -94,9 +96,26 @@ node* new_node(const message_descriptor& type);
 /// Gives back a node whose payload was never constructed, or was destroyed.
 void free_node(node* n) noexcept;
 
+/// Constructs an M at `place`, the payload's of `n`; if that throws, `n` is given back.
+template <class M, class From>
+node* construct_at(node* n, void* place, From&& from) {
+  if constexpr (std::is_nothrow_constructible_v<M, From&&>) {
+    ::new (place) M(static_cast<From&&>(from));
+  } else {
+    try {
+      ::new (place) M(static_cast<From&&>(from));
+    } catch (...) {
+      free_node(n);
+      throw;
+    }
+  }
+  return n;
+}
+
 enum class sent : std::uint8_t { yes, no_process, full };
-/// Sends `n` as a plain message (info). Takes the node in any case.
-sent send_core(pid to, node* n) noexcept;
+/// Sends `n` as a plain message (info). Takes the node in any case. Throws unwind when a process that does nothing but send has
+/// to end.
+sent send_core(pid to, node* n);
 
 /// One clause of a receive: takes messages of `type` for which `match` says yes (null: all).
 struct receive_clause {

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The worker's order of queues, seen from runnables of the test's own; without the monitor, which would rescue what starves.
+#include <doctest/doctest.h>
+
+#include "runtime/scheduler.hpp"
+#include "support/eventually.hpp"
+
+#include <atomic>
+#include <thread>
+
+using namespace coppice::internal;
+using coppice::testing::eventually;
+
+namespace {
+
+struct job : runnable {
+  void (*run)(job&) = nullptr;
+};
+
+void run_job(runnable* r) noexcept {
+  job& j = *static_cast<job*>(r);
+  j.run(j);
+}
+
+scheduler* sched = nullptr;
+std::atomic<int> runs_of_other{0};
+std::atomic<bool> on{true};
+job pinned;
+job other;
+
+}  // namespace
+
+TEST_CASE("pinned work that keeps coming leaves the worker's LIFO slot its turns") {
+  scheduler s({.workers = 1, .monitor = false}, &run_job);
+  sched = &s;
+  other.run = [](job&) { ++runs_of_other; };
+  pinned.run = [](job& self) {
+    if (!on) return;
+    if (runs_of_other == 0) {
+      static bool pushed = false;
+      if (!pushed) sched->push(&other);
+      pushed = true;
+    }
+    sched->push_pinned(&self, 0);
+  };
+  s.start();
+  s.push_pinned(&pinned, 0);
+  CHECK(eventually([] { return runs_of_other.load() > 0; }, std::chrono::seconds(5)));
+  on = false;
+  CHECK(s.stop(coppice::detail::sync::now() + 20'000'000'000));
+}
