@@ -14,14 +14,16 @@ started_child start_server_child(const child_class& what, const child_spec& spec
   record.arguments = given;
   record.options = &options;
   record.kind = start_kind::linked;
-  try {
+  return guarded_server_start([&] {
     start_core(record);
-  } catch (const start_error& e) {
-    if (e.ignored()) return started_child::ignore();
-    if (e.is(start_error::already_started)) return started_child::taken_by(e.holder());
-    return started_child::failure(e.reason());
-  }
-  return started_child(record.who);
+    return record.who;
+  });
+}
+
+started_child outcome_of(const start_error& e) {
+  if (e.ignored()) return started_child::ignore();
+  if (e.is(start_error::already_started)) return started_child::taken_by(e.holder());
+  return started_child::failure(e.reason());
 }
 
 }  // namespace coppice::detail

@@ -122,6 +122,12 @@ detail::lineage& lineage_for_children(slot& parent) {
 
 }  // namespace
 
+detail::lineage* share_lineage(slot& parent) {
+  detail::lineage& l = lineage_for_children(parent);
+  l.holders.fetch_add(1, sync::relaxed);
+  return &l;
+}
+
 void drop(detail::lineage* l) noexcept {
   if (l != nullptr && l->holders.fetch_sub(1, sync::acq_rel) == 1) delete l;
 }

@@ -15,6 +15,8 @@ slot& new_process(const detail::class_descriptor& cls, system& in);
 
 /// Records who made it: ancestors, callers, parent (PR-6, GS-5). Makes the extension only if there is something to record.
 void record_origin(slot& child, slot* parent, bool is_parent);
+/// What the children of the running process `parent` get, held once more; `drop` ends that.
+detail::lineage* share_lineage(slot& parent);
 void drop(detail::lineage* l) noexcept;
 /// Both ends of a link between the owned `child` and the running process `parent`, at once (PR-3).
 void link_new(slot& child, slot& parent);

@@ -40,6 +40,9 @@ enum fault : int {
   release_relaxed,
   every_push_schedules,
   reply_relaxed,
+  stop_waits_for_link,        // a supervisor waits for a child's EXIT instead of its DOWN
+  child_not_linked,           // a child that a function started is taken as linked
+  retry_without_attempt,      // an attempt that was cancelled starts the child all the same
   count
 };
 

@@ -271,9 +271,12 @@ void print_class(text_sink& out, const T& value) {
     else
       visit([&](const auto& alternative) { print(out, alternative); }, value);
   } else if constexpr (like_optional<T>) {
-    if (value.has_value())
-      print(out, *value);
-    else if constexpr (requires { value.error(); })
+    if (value.has_value()) {
+      if constexpr (std::is_void_v<typename T::value_type>)
+        out.put("done");
+      else
+        print(out, *value);
+    } else if constexpr (requires { value.error(); })
       print(out, value.error());
     else
       out.put("none");

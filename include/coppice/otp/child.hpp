@@ -21,6 +21,18 @@ namespace detail {
 
 /// The start of any class of server: src/otp/server_child.cpp.
 started_child start_server_child(const child_class& what, const child_spec& spec, void* given);
+/// What a failed start comes to for a supervisor.
+started_child outcome_of(const start_error& e);
+
+/// The outcome of `start`, which returns a pid or throws start_error.
+template <class F>
+started_child guarded_server_start(F&& start) {
+  try {
+    return started_child(start());
+  } catch (const start_error& e) {
+    return outcome_of(e);
+  }
+}
 
 template <class Before, class Own, class After>
 struct joined_arguments;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <coppice/base/any_value.hpp>
+#include <coppice/base/result.hpp>
 #include <coppice/base/secret.hpp>
 
 #include <doctest/doctest.h>
@@ -91,4 +92,9 @@ TEST_CASE("contents are compared as deep as they go") {
   const any_value hidden{opaque(1)};
   CHECK(hidden == hidden);
   CHECK(hidden != any_value(hidden));
+}
+
+TEST_CASE("a result without a value prints as done, or as its error") {
+  CHECK(text_of(result<void, std::string>()) == "done");
+  CHECK(text_of(result<void, std::string>(error(std::string("no")))) == "no");
 }

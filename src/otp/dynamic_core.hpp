@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// dynamic_core: the server behind supervisors whose children are many and alike: dynamic supervisors, and simple_one_for_one
+// ones, which have a template. Touched by the supervisor alone.
+//
+// Invariants:
+//   1. A child is found by the pid it has or, while it is being restarted, by the last one it had (SV-114).
+//   2. Specs that are equal are held once: a child costs little more than its place in the table.
+#pragma once
+
+#include <coppice/otp/dynamic_supervisor.hpp>
+
+#include "otp/supervisor_core.hpp"
+
+#include <memory>
+#include <unordered_map>
+
+namespace coppice::internal {
+
+struct dynamic_source {
+  dynamic_supervisor_spec flags;
+  std::optional<child_spec> made_from;    // simple_one_for_one: the template
+};
+
+struct dynamic_child {
+  std::shared_ptr<const child_spec> spec;
+  any_value more;                         // what was appended to the template's arguments (SV-83)
+  std::uint64_t attempt = 0;
+  child_state state = child_state::running;
+  unsigned failures = 0;
+  std::int64_t started_at = 0;
+  std::unique_ptr<restart_intensity> own;
+};
+
+struct retry_dynamic {
+  pid was;
+  std::uint64_t attempt;
+};
+
+class dynamic_core {
+ public:
+  static constexpr server_options options{.trap_exit = true};
+  using protocol = list_with<supervisor_protocol, retry_dynamic>::type;
+
+  init_outcome<> init(dynamic_source source);
+  void terminate(const exit_reason& why);
+  outcome<void> handle_info(exit_signal signal);
+  outcome<void> handle_info(retry_dynamic again);
+
+  start_result handle_call(start_child_request request);
+  start_result handle_call(start_from_request request);
+  done_result handle_call(terminate_child_request request);
+  start_result handle_call(restart_child_request request);
+  done_result handle_call(delete_child_request request);
+  std::vector<child_information> handle_call(which_children_request request) const;
+  result<child_information, supervisor_error> handle_call(which_child_request request) const;
+  child_counts handle_call(count_children_request request) const;
+  result<child_spec, supervisor_error> handle_call(get_childspec_request request) const;
+  supervisor_information handle_call(about_request);
+  done_result handle_call(change_request request);
+
+  friend std::string to_text(const dynamic_core& s);
+
+ private:
+  using table = std::unordered_map<pid, dynamic_child>;
+  using place = table::iterator;
+
+  start_result start_new(child_spec& spec, any_value more);
+  std::shared_ptr<const child_spec> shared(child_spec&& spec);
+  outcome<void> restart_soon(place c, const exit_reason& why);
+  outcome<void> restart_now(place c, bool at_first, const exit_reason& why);
+  bool may_restart(dynamic_child& c, restart_count& count);
+  void try_later(place c);
+  void forget(place c);
+  bool is_template() const noexcept { return made_from_ != nullptr; }
+  supervisor_error::kind no_id() const noexcept { return supervisor_error::simple_one_for_one; }
+
+  dynamic_supervisor_spec flags_;
+  std::shared_ptr<const child_spec> made_from_;
+  std::shared_ptr<const child_spec> last_spec_;
+  restart_intensity intensity_;
+  table children_;
+  std::size_t restarting_ = 0;
+  std::size_t supervisors_ = 0;
+  std::uint64_t last_attempt_ = 0;
+};
+
+/// How a dynamic supervisor is started.
+void prepare_dynamic_start(detail::start_record& record, std::tuple<dynamic_source>& arguments, const start_options& options, detail::start_kind kind);
+
+}  // namespace coppice::internal
