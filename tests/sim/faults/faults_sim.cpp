@@ -54,6 +54,10 @@ constexpr row table[] = {
     {planted::release_relaxed, "release relaxed", "mailbox_direct_call"},
     {planted::every_push_schedules, "every push schedules", "wait_receive_against_push"},
     {planted::reply_relaxed, "reply published relaxed", "reply_against_death"},
+    {planted::guard_without_fence, "a guard entered without a fence", "epoch_forced"},
+    {planted::lagging_reader_passed_over, "a reader that lags is passed over", "epoch_read_against_reset"},
+    {planted::freed_one_epoch_early, "freed one epoch early", "epoch_read_against_reset"},
+    {planted::view_left_uncounted, "a fiber leaves its stack with an uncounted view", "epoch_view_over_wait"},
 };
 
 }  // namespace
