@@ -12,6 +12,7 @@
 #include "process/spawn.hpp"
 #include "process/system.hpp"
 #include "process/trace.hpp"
+#include "runtime/pools.hpp"
 #include "runtime/planted.hpp"
 
 #include <algorithm>
@@ -122,7 +123,8 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
   note_ended(s);
   if (counted) system_of(s).count(-1);
   leave(s);                                     // the word is 0; who still comes finds serial 0
-  here().slots.give(&s, size_class);
+  if (counted) here().slots.give(&s, size_class);
+  else program_pools().proxies.give_one(&s);
   if (e != nullptr) {
     answer_all(e->exit_waiters, why);           // last of all: the pid is dead and everything of it is free (GS-149)
     delete e;

@@ -3,6 +3,7 @@
 
 #include "process/signal.hpp"
 #include "process/system.hpp"
+#include "runtime/pools.hpp"
 
 namespace coppice::internal {
 
@@ -77,7 +78,7 @@ void retire(thread_block& block) noexcept {
 
 slot& proxy_of(thread_block& block) {
   if (block.proxy != nullptr) return *block.proxy;
-  slot& s = *static_cast<slot*>(block.slots.take(0));
+  slot& s = *static_cast<slot*>(program_pools().proxies.take_one());
   while (!claim(s)) sync::relax();
   s.home.store(0, sync::relaxed);                                  // of no runtime: it may use several
   s.cls = &thread_class;

@@ -31,10 +31,14 @@ struct pools {
 
   pools(construct_block make_slot, construct_block make_reply, construct_block make_timer)
       : slots(make_slot),
+        proxies({.block_bytes = slot_arena::sizes[0], .construct = make_slot}),
         replies({.block_bytes = 64, .construct = make_reply}),
         timers({.block_bytes = timer_bytes, .construct = make_timer}) {}
   block_depot nodes;
   slot_arena slots;
+  // The hidden processes of plain threads. Never a process's slot: what was sent to one that ended, a moment too late, would
+  // wait until that thread looks at its mailbox, and a caller for its answer as long.
+  block_pool proxies;
   block_pool replies;
   block_pool timers;
   fiber_pool fibers;
