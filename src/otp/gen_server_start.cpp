@@ -15,6 +15,7 @@
 #include "otp/gen_core.hpp"
 #include "otp/server_data.hpp"
 #include "process/names.hpp"
+#include "process/result_place.hpp"
 #include "process/signal.hpp"
 #include "process/spawn.hpp"
 #include "process/system.hpp"
@@ -324,6 +325,8 @@ void enter_loop_core(const class_descriptor& cls, void (*construct)(void*, void*
   slot* s = current_slot();
   if (s == nullptr || s->cls->body == nullptr)
     throw exit_error(exit_reason::noproc, "enter_loop: not in a process that is a function");
+  if (place_of(*s) != nullptr)
+    throw exit_error(exit_reason("enter_loop"), "enter_loop: somebody waits for the value of this task; a server has none");
   if (name && resolve(name) != pid_of(*s)) exit(exit_reason("process_not_registered"));
   auto* next = new becoming(cls, construct, state);
   next->first = std::move(first);

@@ -4,6 +4,7 @@
 #include <coppice/base/log_sink.hpp>
 #include <coppice/base/time.hpp>
 
+#include "process/result_place.hpp"
 #include "process/signal.hpp"
 #include "process/system.hpp"
 
@@ -79,11 +80,18 @@ void report_crash(slot& s, const exit_reason& why) noexcept try {
   r.headline = name + " " + r.who;
   if (!r.doing.empty()) r.headline += "  in " + r.doing;
   r.fields.push_back({"why", to_text(why)});
+  const std::vector<pid> callers = callers_of(s);
+  if (s.cls->body != nullptr && s.cls->print != nullptr) {
+    text_sink function;
+    s.cls->print(function, detail::state_of(s));
+    r.fields.push_back({"function", function.take()});
+  }
+  if (!callers.empty()) r.fields.push_back({"started from", titled(callers.front())});
   if (!why.trace().empty()) r.fields.push_back({"thrown in", std::string(why.trace())});
   if (e != nullptr && e->names.size() > 1) r.fields.push_back({"names", names(*e)});
   if (e != nullptr && !e->label.empty()) r.fields.push_back({"label", e->label});
   if (const auto ancestors = detail::ancestors_of(s); !ancestors.empty()) r.fields.push_back({"ancestors", list(ancestors)});
-  if (e != nullptr && !e->callers.empty()) r.fields.push_back({"callers", list(e->callers)});
+  if (!callers.empty()) r.fields.push_back({"callers", list(callers)});
   if (e != nullptr && !e->links.empty()) {
     std::vector<pid> linked;
     for (const auto& l : e->links) linked.push_back(l.who);

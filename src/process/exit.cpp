@@ -8,6 +8,7 @@
 #include "process/mailbox.hpp"
 #include "process/names.hpp"
 #include "process/process_timer.hpp"
+#include "process/result_place.hpp"
 #include "process/signal.hpp"
 #include "process/spawn.hpp"
 #include "process/system.hpp"
@@ -67,6 +68,17 @@ void fire_links(pid self, extension& e, const exit_reason& why) noexcept {
   e.links.clear();
 }
 
+/// EX-8: tasks that are linked to us go with us, unless we ended well.
+void fire_tasks(pid self, extension& e, const exit_reason& why) noexcept {
+  if (!why.is(exit_reason::normal))
+    for (const pid task : e.tasks) {
+      node* n = make_node(detail::node_kind::exit, detail::exit_payload{self, why});
+      n->extra = over_link;
+      deliver(task, n);
+    }
+  e.tasks.clear();
+}
+
 void fire_monitors(pid self, extension& e, const exit_reason& why) noexcept {
   for (const auto& w : e.watchers)
     deliver(w.who, make_node(detail::node_kind::monitor_fired, detail::fired_payload{w.ref, self, why}));
@@ -86,6 +98,7 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
   if (tracing() && counted) [[unlikely]] trace_exited(s, why);
   if (s.cls->handles != nullptr) s.cls->handles->ended(s, why);
   extension* e = s.ext;
+  result_place* const result = place_of(s);     // the state is destroyed before the result is told
 
   // Its own failure is reported; an exit signal is the business of whoever sent it.
   if (!why.is_quiet() && !has(s, detail::doomed)) report_crash(s, why);
@@ -106,6 +119,7 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
   s.ext = nullptr;
   if (e != nullptr) {
     fire_links(self, *e, why);
+    fire_tasks(self, *e, why);
     fire_monitors(self, *e, why);
     if (planted::is(planted::down_before_names_freed)) {
       s.ext = e;
@@ -129,6 +143,7 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
     answer_all(e->exit_waiters, why);           // last of all: the pid is dead and everything of it is free (GS-149)
     delete e;
   }
+  if (result != nullptr) complete_place(*result, why);   // who awaits it finds nothing of us left
 }
 
 }  // namespace coppice::internal

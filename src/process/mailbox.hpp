@@ -98,6 +98,9 @@ bool take_arrivals(slot& s);
 bool wait_until(slot& s, std::uint64_t number, wait_state how, std::int64_t timeout, bool (*ready)(void*), void* context);
 /// The same for what is certain to come, without a timeout, also when the process has to end: somebody works on its stack.
 void wait_in_any_case(slot& s, std::uint64_t number, bool (*ready)(void*), void* context) noexcept;
+/// As wait_until, for destructors that must not leave before `ready`: neither a due end nor an unwinding under way cuts it
+/// short. Where the stack of `s` cannot be left, or `s` is not who runs here, the thread waits.
+bool wait_regardless(slot& s, std::uint64_t number, std::int64_t timeout, bool (*ready)(void*), void* context) noexcept;
 /// Suspended from outside (PR-90): waits on its own fiber until it is resumed or has to end.
 void wait_while_frozen(slot& s) noexcept;
 /// thread_block::leaving when a fiber only wants to go to the tail of the queue.

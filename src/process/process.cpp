@@ -6,6 +6,7 @@
 #include "process/mailbox.hpp"
 #include "process/names.hpp"
 #include "process/query.hpp"
+#include "process/result_place.hpp"
 #include "process/signal.hpp"
 #include "process/system.hpp"
 
@@ -54,7 +55,7 @@ node* new_alias_node(const message_descriptor& type, const alias_ref& to) {
   node* n = internal::allocate_node_behind(sizeof(internal::alias_header), type.size, type.align);
   n->type = &type;
   n->kind = node_kind::alias_message;
-  internal::alias_of(*n).ref = to.ref.number();
+  ::new (&internal::alias_of(*n)) internal::alias_header{.ref = to.ref.number()};
   return n;
 }
 
@@ -139,8 +140,13 @@ void link(pid to) {
 
 void unlink(pid to) {
   slot& s = detail::process_only("unlink");
+  if (detail::result_place* p = internal::place_of(s); p != nullptr && p->owner.get() == to && p->linked) {
+    p->linked = false;                                                    // the task unlinks itself from its owner
+    deliver(to, make_node(node_kind::unlink, detail::link_payload{detail::pid_of(s), 0, to}));
+  }
   if (s.ext.get() == nullptr) return;
   internal::drain(s);                                                     // an EXIT on its way counts as arrived
+  internal::forget_task(s, to);
   const pid me = detail::pid_of(s);
   auto& links = detail::ext_of(s).links;
   for (const auto& l : links)

@@ -2,6 +2,7 @@
 #include <coppice/process/process_info.hpp>
 
 #include "process/query.hpp"
+#include "process/result_place.hpp"
 #include "process/signal.hpp"
 #include "process/system.hpp"
 
@@ -46,16 +47,19 @@ void describe(slot* target, void* raw) {
   if (const message_descriptor* doing = s.doing.load(sync::relaxed)) out.doing = doing->name;
   out.memory_bytes = sizeof(slot) + s.room + (detail::has(s, detail::boxed) ? s.cls->state_size : 0);
   out.ancestors = detail::ancestors_of(s);
+  out.callers = internal::callers_of(s);
   const detail::extension* e = s.ext;
+  if (const detail::result_place* p = internal::place_of(s); p != nullptr && p->linked) out.links.push_back(p->owner.get());
   if (e == nullptr) return;
   for (const auto& n : e->names) out.names.push_back(n.text);
   out.label = e->label;
   for (const auto& l : e->links) out.links.push_back(l.who);
+  for (const pid t : e->tasks)
+    if (t.where()->serial.load(internal::sync::relaxed) == t.serial()) out.links.push_back(t);
   std::sort(out.links.begin(), out.links.end());
   out.links.erase(std::unique(out.links.begin(), out.links.end()), out.links.end());   // linked both ways at once: one link
   for (const auto& w : e->watches) out.monitors.push_back(w.who);
   for (const auto& w : e->watchers) out.monitored_by.push_back(w.who);
-  out.callers = e->callers;
   out.memory_bytes += sizeof(detail::extension);
 }
 

@@ -3,6 +3,7 @@
 // signal: what each kind of signal does to its receiver, and what becomes of one that nobody receives.
 #include "process/signal.hpp"
 
+#include "process/result_place.hpp"
 #include "process/system.hpp"
 #include "runtime/planted.hpp"
 
@@ -32,8 +33,9 @@ void take_exit(slot& s, const detail::exit_payload& signal, bool linked) {
 
 void take_link_exit(slot& s, const detail::exit_payload& signal) {
   extension& e = detail::ext_of(s);
-  if (std::erase_if(e.links, [&](const auto& l) { return l.who == signal.from; }) == 0) return;  // unlinked meanwhile: PR-33
-  take_exit(s, signal, true);
+  if (std::erase_if(e.links, [&](const auto& l) { return l.who == signal.from; }) != 0) return take_exit(s, signal, true);
+  // A task's link: who traps exits learns from the task's place, never from its mailbox (EX-44). Else: unlinked meanwhile, PR-33.
+  if (forget_task(s, signal.from) && !has(s, detail::trapping)) take_exit(s, signal, true);
 }
 
 void take_link(slot& s, const detail::link_payload& signal) {
@@ -45,6 +47,7 @@ void take_link(slot& s, const detail::link_payload& signal) {
 
 void take_unlink(slot& s, const detail::link_payload& signal) {
   if (s.ext.get() == nullptr) return;
+  if (signal.id == 0) forget_task(s, signal.from);
   // Only the link that was meant: one made anew meanwhile has another id and stays.
   std::erase_if(detail::ext_of(s).links, [&](const auto& l) { return l.who == signal.from && (l.id == signal.id || planted::is(planted::unlink_without_id)); });
 }
@@ -98,7 +101,7 @@ void append_down(slot& s, const detail::watch_entry& watch, pid who, const exit_
 void act(slot& s, node* n) {
   switch (n->kind) {
     case node_kind::exit:
-      take_exit(s, payload<detail::exit_payload>(*n), false);
+      take_exit(s, payload<detail::exit_payload>(*n), n->extra == over_link);
       return drop<detail::exit_payload>(n);
     case node_kind::link_exited:
       take_link_exit(s, payload<detail::exit_payload>(*n));

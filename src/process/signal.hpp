@@ -16,7 +16,12 @@ void dispose(node* n, const exit_reason& why) noexcept;
 /// The header between a call node and its payload.
 inline detail::call_header& header_of(node& n) noexcept { return *reinterpret_cast<detail::call_header*>(&n + 1); }
 /// What stands between the node and the payload of a message to an alias.
-struct alias_header { std::uint64_t ref; };
+struct alias_header {
+  std::uint64_t class_key = 0;                   // where a typed info has it, too: the class the sender means; 0: any
+  std::uint64_t ref = 0;
+};
+/// node::extra of an exit signal that the owner of a task sends at its end.
+inline constexpr std::uint8_t over_link = 1;
 inline alias_header& alias_of(node& n) noexcept { return *reinterpret_cast<alias_header*>(&n + 1); }
 
 void send_exit(pid to, pid from, const exit_reason& why) noexcept;

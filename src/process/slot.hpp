@@ -125,6 +125,7 @@ struct lineage {
   static constexpr unsigned longest = 8;
   sync::atomic<std::uint32_t> holders{1};
   unsigned count = 0;
+  unsigned callers = 0;                       // how many of them, from the nearest on, a task counts as its callers (EX-17)
   pid who[longest];
 };
 
@@ -138,6 +139,7 @@ struct extension {
   std::vector<open_reply> exit_waiters;       // stop(): answered with the exit reason at the very end
   std::vector<dictionary_entry> dictionary;
   std::vector<std::uint64_t> timers;          // references of those it started for itself: see process_timer.hpp
+  std::vector<pid> tasks;                     // processes linked to us by their result_place; the dead are swept when it would grow
   lineage* origin = nullptr;                  // who made us, and who made them
   lineage* own = nullptr;                     // what our children get; made when the first one is
   std::vector<pid> callers;

@@ -4,8 +4,11 @@
 #include <coppice/base/assert.hpp>
 
 #include "process/names.hpp"
+#include "process/result_place.hpp"
 #include "process/trace.hpp"
 #include "runtime/pools.hpp"
+
+#include <algorithm>
 
 namespace coppice::detail {
 
@@ -34,6 +37,8 @@ spawned spawn_core(const spawn_request& what) {
     set(child, started);
     if (what.trap_exit) set(child, trapping);
     internal::record_origin(child, parent, false);
+    if (what.result != nullptr) internal::bind_place(*what.result, child, parent);
+    internal::record_callers(child, parent);
     if (!what.label.empty()) ext_of(child).label = what.label;
     if (!what.name.empty()) {
       const pid holder = internal::give_name(sys, child, what.name);
@@ -42,6 +47,10 @@ spawned spawn_core(const spawn_request& what) {
                          "the name \"" + std::string(what.name) + "\" is taken by " + to_text(holder));
     }
     if (what.monitor) result.ref = reference(internal::monitor_new(child, here()));
+    if (what.told != nullptr) {
+      ext_of(here()).aliases.push_back({.ref = result.ref.number(), .once = true, .with_monitor = true});
+      what.told(state_of(child), result.ref);
+    }
     if (what.link) internal::link_new(child, *parent);
   } catch (...) {
     // Nobody knows the child yet. What was done for it is undone by its end.
@@ -108,12 +117,16 @@ slot& new_process(const detail::class_descriptor& cls, system& in) {
 
 namespace {
 
+bool is_task(const slot& s) noexcept { return (s.cls->flags & static_cast<std::uint32_t>(detail::class_flag::task)) != 0; }
+
 /// What the children of `parent` get.
 detail::lineage& lineage_for_children(slot& parent) {
   detail::extension& e = detail::ext_of(parent);
   if (e.own != nullptr) return *e.own;
   auto* l = new detail::lineage;
   l->who[l->count++] = detail::pid_of(parent);
+  l->callers = 1;
+  if (is_task(parent) && e.origin != nullptr) l->callers += std::min(e.origin->callers, detail::lineage::longest - 1);
   if (e.origin != nullptr)
     for (unsigned i = 0; i < e.origin->count && l->count < detail::lineage::longest; ++i) l->who[l->count++] = e.origin->who[i];
   e.own = l;
@@ -141,6 +154,15 @@ void record_origin(slot& child, slot* parent, bool is_parent) {
   else
     child.ext.set_origin_only(&l);
   if (is_parent) detail::ext_of(child).parent = detail::pid_of(*parent);
+}
+
+void record_callers(slot& child, slot* parent) {
+  if (!is_task(child) || parent == nullptr || parent->ext.get() == nullptr || parent->ext->callers.empty()) return;
+  // Its parent's callers are not its parent's ancestors (a supervisor started that one): they cannot be read from the lineage.
+  std::vector<pid> callers{detail::pid_of(*parent)};
+  for (const pid p : parent->ext->callers)
+    if (callers.size() < detail::lineage::longest) callers.push_back(p);
+  detail::ext_of(child).callers = std::move(callers);
 }
 
 void link_new(slot& child, slot& parent) {

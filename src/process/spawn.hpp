@@ -18,6 +18,8 @@ void record_origin(slot& child, slot* parent, bool is_parent);
 /// What the children of the running process `parent` get, held once more; `drop` ends that.
 detail::lineage* share_lineage(slot& parent);
 void drop(detail::lineage* l) noexcept;
+/// EX-17, as far as the lineage does not tell it.
+void record_callers(slot& child, slot* parent);
 /// Both ends of a link between the owned `child` and the running process `parent`, at once (PR-3).
 void link_new(slot& child, slot& parent);
 /// A monitor of the running process or thread `watcher` on the owned `child`.

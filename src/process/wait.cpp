@@ -11,7 +11,6 @@
 #include "process/mailbox.hpp"
 #include "process/signal.hpp"
 #include "process/system.hpp"
-#include "runtime/epoch.hpp"
 #include "runtime/planted.hpp"
 
 #include <exception>
@@ -96,7 +95,6 @@ void leave_fiber(slot& s, std::uint64_t number, wait_state how) noexcept {
   fiber* self = block.on;
   block.leaving = wait_word(number, how);
   (void)s;
-  count_views_before_leaving(block, *self);
   suspend(*self);
 }
 
@@ -217,6 +215,48 @@ bool wait_until(slot& s, std::uint64_t number, wait_state how, std::int64_t time
   }
 }
 
+namespace {
+
+/// Where the stack cannot be left (a leaf, a process that ends): the thread waits. Others run what it would have run.
+bool hold_thread(std::int64_t timeout, bool (*ready)(void*), void* context) noexcept {
+  if (here().at != nullptr) here().at->of->leave_queue_to_others();
+  const std::int64_t deadline = timeout == sync::never ? sync::never : sync::now() + timeout;
+  for (int looks = 0; !ready(context); ++looks) {
+    if (looks < 100) {
+      sync::relax();
+      continue;
+    }
+    if (sync::now() >= deadline) return ready(context);
+    sync::futex_word nobody;
+    sync::futex_wait(nobody, 0, sync::now() + 50'000);
+  }
+  return true;
+}
+
+}  // namespace
+
+bool wait_regardless(slot& s, std::uint64_t number, std::int64_t timeout, bool (*ready)(void*), void* context) noexcept {
+  if (&s != &detail::here() || has(s, detail::leaf) || has(s, detail::ending)) return hold_thread(timeout, ready, context);
+  limit until(s, number, timeout);
+  for (;;) {
+    drain(s);
+    arm(s, number, wait_state::signals, until.runs());
+    if (ready(context)) {
+      disarm(s, number);
+      return true;
+    }
+    if (until.passed()) {
+      disarm(s, number);
+      return ready(context);
+    }
+    until.arm();
+    if (has(s, detail::thread_proxy))
+      leave_thread(s, number, wait_state::signals, until.deadline());
+    else
+      leave_fiber(s, number, wait_state::signals);
+  }
+}
+
 void wait_while_frozen(slot& s) noexcept {
   const std::uint64_t number = begin_wait(s);
   for (drain(s); has(s, detail::frozen) && !must_end(s); drain(s)) {
@@ -263,7 +303,6 @@ void yield_if_spent(bool in_send) {
   slot& s = *block.process;
   if (has(s, detail::leaf) || has(s, detail::ending)) return;
   block.leaving = yield_request;
-  count_views_before_leaving(block, *block.on);
   suspend(*block.on);
   if (in_send) take_signals_in_send(s);
   else take_arrivals(s);

@@ -54,10 +54,13 @@ constexpr row table[] = {
     {planted::release_relaxed, "release relaxed", "mailbox_direct_call"},
     {planted::every_push_schedules, "every push schedules", "wait_receive_against_push"},
     {planted::reply_relaxed, "reply published relaxed", "reply_against_death"},
-    {planted::guard_without_fence, "a guard entered without a fence", "epoch_forced"},
-    {planted::lagging_reader_passed_over, "a reader that lags is passed over", "epoch_read_against_reset"},
-    {planted::freed_one_epoch_early, "freed one epoch early", "epoch_read_against_reset"},
-    {planted::view_left_uncounted, "a fiber leaves its stack with an uncounted view", "epoch_view_over_wait"},
+    {planted::result_waited_by_store, "an owner's wait by store", "result_end_against_wait"},
+    {planted::result_done_by_store, "a task's end by store", "result_end_against_wait"},
+    {planted::result_done_relaxed, "a task's end relaxed", "result_end_against_wait"},
+    {planted::abandoned_by_store, "a result given up by store", "result_end_against_loss"},
+    {planted::owner_read_late, "the owner read after the task's end", "result_end_against_wait"},
+    {planted::listed_without_wake, "put on the list without a wake", "result_many_against_ends"},
+    {planted::announced_by_store, "an owner's wait for the list by store", "result_many_against_ends"},
 };
 
 }  // namespace

@@ -31,6 +31,12 @@ TEST_CASE("a wait meets every wake, signal and message, and is ended by no other
 TEST_CASE("PR-49 of reply, death and time limit one wins; GS-38 a late reply lands nowhere") {
   check({"reply_against_death", "reply_against_timeout", "reply_late_answers"});
 }
+TEST_CASE("EX-2 EX-11 of a task's end, its owner's wait, a time limit and a loss of interest each is seen, no value is lost") {
+  check({"result_end_against_wait", "result_end_against_loss", "result_many_against_ends"});
+}
+TEST_CASE("EX-3 EX-8 owners and tasks that are killed leave no process, no message, and no task beyond its scope") {
+  check({"result_owner_killed", "result_task_dies", "result_group_killed"});
+}
 TEST_CASE("PR-40 each death is heard of once; PR-33, PR-44 what was taken back does not fire; PR-15 names are free by then") {
   check({"signal_both_die", "signal_unlink_against_exit", "signal_link_both_ways", "signal_demonitor_against_death",
          "signal_names_before_down", "signal_many_exits"});
@@ -46,6 +52,3 @@ TEST_CASE("PR-80 no timer is early, none is slept past; PR-81 a cancelled one do
   check({"timer_foreign_start", "timer_own_start", "timer_cancel_against_fire", "timer_addressee_ends"});
 }
 TEST_CASE("servers call one another on two workers, one is killed, all end") { check({"whole_servers"}); }
-TEST_CASE("AT-1 what a reader looks at is not freed; AT-2, AT-10 swaps and resets make one chain") {
-  check({"epoch_read_against_reset", "epoch_announced", "epoch_forced", "epoch_view_over_wait", "epoch_swap"});
-}

@@ -31,6 +31,7 @@ struct slot;        // a process: control block and state
 struct node;        // a message or signal under way
 struct reply_slot;  // a pooled one-shot place that a reply, a death or a timeout competes for
 struct behaviour;   // how a class handles its messages: src/process/slot.hpp
+struct result_place;  // where a task leaves its result: result_place.hpp
 
 /// Thrown to unwind a process that ends. Not a std::exception; who swallows it meets it again at the next wait (PR-12).
 struct unwind {};
@@ -42,6 +43,7 @@ enum class class_flag : std::uint32_t {
   pinned = 4,      ///< a suspended handler resumes on its own worker only
   queued = 8,      ///< never run by a caller directly
   bounded = 16,    ///< the mailbox has a bound: see extension
+  task = 32,       ///< computes one value: the state begins with a task_head
 };
 constexpr std::uint32_t operator|(class_flag a, class_flag b) noexcept {
   return static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b);
@@ -79,6 +81,8 @@ struct spawn_request {
   std::string_view label{};
   std::string_view name{};
   coppice::runtime* in = nullptr;
+  result_place* result = nullptr;                ///< of a class with the flag task; null: nobody wants its result
+  void (*told)(void* state, reference ref) = nullptr;  ///< tells the new process its maker's monitor, which is an alias, too
 };
 struct spawned {
   pid who;
