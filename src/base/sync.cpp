@@ -7,6 +7,7 @@
 #include <climits>
 #include <ctime>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <new>
 #include <pthread.h>
 #include <sched.h>
@@ -74,6 +75,11 @@ bool futex_wait(atomic<std::uint64_t>& word, std::uint64_t expected, std::int64_
   return wait_at(lower_half(word.address()), static_cast<std::uint32_t>(expected), deadline);
 }
 void futex_wake(atomic<std::uint64_t>* word, int count) noexcept { wake_at(lower_half(word->address()), count); }
+
+bool heavy_fence() noexcept {
+  static const bool registered_for_it = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+  return registered_for_it && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
 
 unsigned cores() noexcept {
   cpu_set_t set;

@@ -11,6 +11,7 @@
 #include "process/mailbox.hpp"
 #include "process/signal.hpp"
 #include "process/system.hpp"
+#include "runtime/epoch.hpp"
 #include "runtime/planted.hpp"
 
 #include <exception>
@@ -95,6 +96,7 @@ void leave_fiber(slot& s, std::uint64_t number, wait_state how) noexcept {
   fiber* self = block.on;
   block.leaving = wait_word(number, how);
   (void)s;
+  count_views_before_leaving(block, *self);
   suspend(*self);
 }
 
@@ -303,6 +305,7 @@ void yield_if_spent(bool in_send) {
   slot& s = *block.process;
   if (has(s, detail::leaf) || has(s, detail::ending)) return;
   block.leaving = yield_request;
+  count_views_before_leaving(block, *block.on);
   suspend(*block.on);
   if (in_send) take_signals_in_send(s);
   else take_arrivals(s);

@@ -9,7 +9,8 @@
 namespace coppice::internal::planted {
 
 enum fault : int {
-  park_without_recheck = 1,
+  guard_without_fence = 1,    // the public header of epochs names it by this number
+  park_without_recheck,
   announce_after_recheck,
   commit_before_context,      // the wait is published before the fiber is stored
   fiber_left_after_commit,    // a failed commit leaves the fiber in the slot
@@ -43,6 +44,9 @@ enum fault : int {
   stop_waits_for_link,        // a supervisor waits for a child's EXIT instead of its DOWN
   child_not_linked,           // a child that a function started is taken as linked
   retry_without_attempt,      // an attempt that was cancelled starts the child all the same
+  lagging_reader_passed_over, // the epoch moves on although a reader may still look
+  freed_one_epoch_early,
+  view_left_uncounted,        // a fiber leaves its stack with a view, and nothing holds what that shows
   result_waited_by_store,     // an owner's wait overwrites the end of its task
   result_done_by_store,       // a task's end overwrites its owner's wait
   result_done_relaxed,

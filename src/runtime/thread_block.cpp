@@ -3,6 +3,7 @@
 // thread_block: made at a thread's first use of the library, dropped at its end. See thread_block.hpp.
 #include "runtime/thread_block.hpp"
 
+#include "runtime/epoch.hpp"
 #include "runtime/fault_handler.hpp"
 #include "runtime/pools.hpp"
 
@@ -39,9 +40,11 @@ void renew_program_pools() {
   if (current_pools != nullptr) forget_fibers(current_pools->fibers);
   current_pools = nullptr;
   serials.next.store(1, sync::relaxed);
+  renew_epochs();
 }
 
 void drop_program_pools() {
+  drop_retired();
   if (current_pools != nullptr) forget_fibers(current_pools->fibers);
   delete current_pools;
   current_pools = nullptr;
@@ -80,6 +83,7 @@ thread_block::thread_block()
 }
 
 thread_block::~thread_block() {
+  leave_epochs(*this);
   if (warm != nullptr) fibers.give(warm);
 }
 
@@ -100,3 +104,5 @@ thread_block& make_block() {
 }
 
 }  // namespace coppice::internal
+
+coppice::detail::reader& coppice::detail::make_reader() noexcept { return internal::make_block(); }

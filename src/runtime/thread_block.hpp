@@ -7,6 +7,7 @@
 #pragma once
 
 #include <coppice/base/detail/sync.hpp>
+#include <coppice/runtime/detail/epoch.hpp>
 
 #include "runtime/fiber.hpp"
 #include "runtime/slab.hpp"
@@ -22,7 +23,7 @@ namespace coppice::internal {
 class scheduler;
 struct worker;
 
-struct thread_block {
+struct thread_block : detail::reader {  // first: detail::this_reader() takes the one for the other
   thread_block();
   ~thread_block();
 
@@ -46,6 +47,7 @@ struct thread_block {
   pool_cache timers;                    // type-stable, too
   void* leaf_call = nullptr;            // the record of the direct call whose leaf handler runs now: who called it
   detail::slot* proxy = nullptr;        // the hidden process of a plain thread
+  void* scope = nullptr;                // fiber::scope of what runs on the thread's own stack
 
   /// A number that was never given out in this program.
   std::uint64_t serial() noexcept {

@@ -52,3 +52,6 @@ TEST_CASE("PR-80 no timer is early, none is slept past; PR-81 a cancelled one do
   check({"timer_foreign_start", "timer_own_start", "timer_cancel_against_fire", "timer_addressee_ends"});
 }
 TEST_CASE("servers call one another on two workers, one is killed, all end") { check({"whole_servers"}); }
+TEST_CASE("AT-1 what a reader looks at is not freed; AT-2, AT-10 swaps and resets make one chain") {
+  check({"epoch_read_against_reset", "epoch_announced", "epoch_forced", "epoch_view_over_wait", "epoch_swap"});
+}

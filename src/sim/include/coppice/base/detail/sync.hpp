@@ -165,6 +165,12 @@ unsigned cores() noexcept;
 /// The thread lets others go first.
 void relax() noexcept;
 void fence(seq_cst_t) noexcept;
+/// The pair that is cheap on one side; here both are seq_cst fences.
+inline void light_fence() noexcept { fence(seq_cst); }
+inline bool heavy_fence() noexcept {
+  fence(seq_cst);
+  return true;
+}
 /// A step of its own: leaving a fiber is visible to other threads.
 void switch_point() noexcept;
 /// True when the planted fault `n` is switched on in this run.

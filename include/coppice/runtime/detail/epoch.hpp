@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// epoch: memory that readers look at without a lock and without a count, and when it may be freed.
+//
+// A value lives in a *box*. Who replaces it unlinks the box and *retires* it; it is freed when no reader can see it any
+// more. A reader enters by a *guard* on its own stack: it announces the present epoch, once per epoch and not per read, so
+// that a read costs no locked instruction. A fiber that leaves its stack inside a guard turns it into a count on the box:
+// whoever sleeps holds back one box and not the reclamation of all.
+//
+// Thread: guards belong to the stack they stand on. Everything else any thread.
+//
+// Invariants
+//   1. A guard is in its thread's list before the pointer it protects is loaded; the announcement of a new epoch is fenced
+//      before the first such load.
+//   2. A batch of retired boxes is stamped with the epoch after the last of them was unlinked by a locked instruction, and
+//      freed two epochs later.
+//   3. The epoch moves from e to e + 1 only when every reader has announced e, or has no guard (seen after a heavy fence).
+//   4. `holders` is 1 for whom the box is linked (or retired) for, and one more for each snapshot and each counted guard. A box
+//      is freed by who takes it to 0.
+// Design note: docs/internals/epochs.md.
+#pragma once
+
+#include <coppice/base/detail/sync.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <utility>
+
+namespace coppice::detail {
+
+struct box;
+
+/// What the core knows of the boxes of one type.
+struct box_class {
+  std::uint32_t bytes;                           // of the whole block
+  std::uint32_t offset;                          // from the box to its value
+  void (*destroy)(box& of) noexcept;             // destroys the box object and what it holds; not its memory
+};
+
+/// The head of a block that holds a value.
+struct box {
+  explicit box(const box_class& c) noexcept : cls(&c) {}
+  sync::atomic<std::uint32_t> holders{1, "holders"};
+  const box_class* const cls;
+};
+
+template <class T, class Head = box>
+struct value_box : Head {
+  template <class Make>
+  explicit value_box(const box_class& c, Make&& make) : Head(c), value(static_cast<Make&&>(make)()) {}
+  T value;
+
+  static void destroy(box& b) noexcept { static_cast<value_box&>(b).~value_box(); }
+};
+template <class T, class Head>
+inline constexpr box_class class_of_box{sizeof(value_box<T, Head>), (sizeof(Head) + alignof(T) - 1) / alignof(T) * alignof(T),
+                                        &value_box<T, Head>::destroy};
+inline const void* value_in(const box& b) noexcept { return reinterpret_cast<const char*>(&b) + b.cls->offset; }
+
+/// Memory of a box: pooled up to 512 bytes.
+void* allocate_box(std::size_t bytes);
+void free_box(void* place, std::size_t bytes) noexcept;
+
+/// A box with `make()` in it.
+template <class T, class Head = box, class Make>
+value_box<T, Head>* make_box(Make&& make) {
+  static_assert(alignof(T) <= 64, "a value's alignment is at most a cache line");
+  void* place = allocate_box(sizeof(value_box<T, Head>));
+  try {
+    return ::new (place) value_box<T, Head>(class_of_box<T, Head>, static_cast<Make&&>(make));
+  } catch (...) {
+    free_box(place, sizeof(value_box<T, Head>));
+    throw;
+  }
+}
+/// Frees a box that nobody else has seen.
+void discard(box* b) noexcept;
+/// Frees `b`, which was unlinked just now by a locked instruction, when nobody can see it any more.
+void retire(box* b) noexcept;
+/// One holder less; the last one frees it.
+void drop_holder(box* b) noexcept;
+
+class guard;
+
+/// What a thread is to the reclamation. The first part of its block.
+struct reader {
+  sync::atomic<std::uint64_t> announced{0, "announced"};  // the last epoch announced; 0: none yet
+  sync::atomic<guard*> guards{nullptr, "guards"};         // the newest on the stacks of this thread
+  reader* next_reader = nullptr;                          // list of all readers; guarded by its lock
+  struct retired_boxes* waiting = nullptr;                      // what this thread has retired; made at first use
+};
+
+extern sync::atomic<std::uint64_t> current_epoch;
+
+reader& make_reader() noexcept;
+inline reader& this_reader() noexcept {
+  void* block = sync::this_thread_block();
+  return block != nullptr ? *static_cast<reader*>(block) : make_reader();
+}
+/// Announces the present epoch. The outermost guard of the thread has been entered and protects nothing yet.
+void announce(reader& r) noexcept;
+/// A planted fault of the simulation: planted::guard_without_fence.
+inline constexpr int unfenced_guard = 1;
+
+/// While it lives, what it protects is not freed. On the stack only; may be left and come back to with its fiber.
+class guard {
+ public:
+  /// Nothing that is loaded from now on is freed while this guard is in the list of its thread.
+  guard() noexcept { enter(); }
+  ~guard() {
+    if (counted_) [[unlikely]] {
+      drop_holder(node_);
+      return;
+    }
+    reader& r = this_reader();
+    if (r.guards.load(sync::relaxed) == this) [[likely]]
+      r.guards.store(below_, sync::release);
+    else
+      unlink(r);
+  }
+  guard(const guard&) = delete;
+  guard& operator=(const guard&) = delete;
+  static void* operator new(std::size_t) = delete;
+  static void* operator new[](std::size_t) = delete;
+
+  /// Loads a box and protects it. What was protected before is not any more.
+  box* protect(const sync::atomic<box*>& from) noexcept {
+    if (counted_) [[unlikely]] enter_again();
+    return node_ = from.load(sync::acquire);
+  }
+  /// From now on protects `b`, which was visible at some time since this guard (or one below it) came into the list.
+  void keep(box* b) noexcept { node_ = b; }
+  box* kept() const noexcept { return node_; }
+  /// Its fiber has left its stack since: only the box that it then protected is protected.
+  bool is_counted() const noexcept { return counted_; }
+  /// Protects `b` instead, which the caller holds by a count that this guard takes over.
+  void take_over(box* b) noexcept {
+    drop_holder(node_);
+    node_ = b;
+  }
+
+ private:
+  friend struct guard_list;
+  void enter() noexcept {
+    reader& r = this_reader();
+    below_ = r.guards.load(sync::relaxed);
+    r.guards.store(this, sync::release);
+    if (!sync::fault(unfenced_guard)) sync::light_fence();  // pairs with heavy_fence in epoch.cpp: our guard is seen, or its epoch by us
+    if (below_ == nullptr && r.announced.load(sync::relaxed) != current_epoch.load(sync::relaxed)) [[unlikely]]
+      announce(r);
+  }
+  void enter_again() noexcept;
+  void unlink(reader& r) noexcept;
+
+  guard* below_;
+  box* node_ = nullptr;
+  bool counted_ = false;
+};
+
+}  // namespace coppice::detail
