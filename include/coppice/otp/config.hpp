@@ -73,6 +73,8 @@ struct config_value {
   double real = 0;
   std::string words{};  ///< text; word: as it was written, its type is up to the reader
   type is = none;
+
+  friend bool operator==(const config_value&, const config_value&) = default;
 };
 
 /// Something that a program may be told.
@@ -84,6 +86,8 @@ struct config_option {
   bool positional = false;    ///< also taken from the next plain word of the command line
   std::int64_t least = std::numeric_limits<std::int64_t>::min();  ///< of a whole number; of a time in nanoseconds
   std::int64_t most = std::numeric_limits<std::int64_t>::max();
+
+  friend bool operator==(const config_option&, const config_option&) = default;
 };
 
 /// A key with its value, for a configuration made by hand.
@@ -107,6 +111,8 @@ struct config_wanted {
 template <class T>
 struct config_reader {
   static_assert(!sizeof(T), "coppice: a configuration holds bool, numbers, std::string, duration, secret and std::vector of these.");
+  static constexpr config_wanted wanted{};   // so that this is the only error
+  static T take(config_value&& v);
 };
 template <>
 struct config_reader<bool> {
