@@ -59,13 +59,13 @@ void discard_mail(slot& s, const exit_reason& why) noexcept {
 }
 
 void fire_links(pid self, extension& e, const exit_reason& why) noexcept {
-  std::sort(e.links.begin(), e.links.end(), [](const auto& a, const auto& b) { return a.who < b.who; });
+  std::vector<detail::link_entry> links = e.links.release();
+  std::sort(links.begin(), links.end(), [](const auto& a, const auto& b) { return a.who < b.who; });
   pid told;                                     // linked both ways at once: two entries, one relation
-  for (const auto& l : e.links) {
+  for (const auto& l : links) {
     if (l.who != told) deliver(l.who, make_node(detail::node_kind::link_exited, detail::exit_payload{self, why}));
     told = l.who;
   }
-  e.links.clear();
 }
 
 /// EX-8: tasks that are linked to us go with us, unless we ended well.

@@ -125,7 +125,7 @@ void link(pid to) {
   const pid me = detail::pid_of(s);
   if (to == me) return;                                                   // PR-34
   detail::extension& e = detail::ext_of(s);
-  if (std::any_of(e.links.begin(), e.links.end(), [&](const auto& l) { return l.who == to; })) return;   // PR-30
+  if (e.links.find(to.serial(), [&](const auto& l) { return l.who == to; }) != nullptr) return;   // PR-30
   const bool dead = !to || (to.is_local() && to.where()->serial.load(sync::seq_cst) != to.serial());
   if (dead && !detail::has(s, detail::trapping))
     throw exit_error(exit_reason::noproc, "link: " + to_text(to) + " is not alive");
@@ -134,7 +134,7 @@ void link(pid to) {
     return;
   }
   const std::uint64_t id = internal::here().serial();
-  e.links.push_back({to, id});
+  e.links.add({to, id});
   deliver(to, make_node(node_kind::link, detail::link_payload{me, id, to}));
 }
 
@@ -149,9 +149,8 @@ void unlink(pid to) {
   internal::forget_task(s, to);
   const pid me = detail::pid_of(s);
   auto& links = detail::ext_of(s).links;
-  for (const auto& l : links)
-    if (l.who == to) deliver(to, make_node(node_kind::unlink, detail::link_payload{me, l.id, to}));
-  std::erase_if(links, [&](const auto& l) { return l.who == to; });
+  for (detail::link_entry l; links.take(to.serial(), [&](const auto& x) { return x.who == to; }, &l);)
+    deliver(to, make_node(node_kind::unlink, detail::link_payload{me, l.id, to}));
 }
 
 namespace {
@@ -189,7 +188,7 @@ namespace {
 reference watch(slot& s, pid to, std::string name) {
   const std::uint64_t ref = internal::here().serial();
   if (to == detail::pid_of(s)) return reference(ref);                     // PR-45
-  detail::ext_of(s).watches.push_back({ref, to, std::move(name)});
+  detail::ext_of(s).watches.add({ref, to, std::move(name)});
   const pid me = detail::pid_of(s);
   if (!to)
     deliver(me, make_node(node_kind::monitor_fired, detail::fired_payload{ref, to, exit_reason::noproc}));
@@ -213,11 +212,9 @@ bool demonitor(reference ref) {
   detail::extension* e = s.ext;
   if (e == nullptr) return false;
   std::erase_if(e->aliases, [&](const auto& a) { return a.with_monitor && a.ref == ref.number(); });
-  const auto w = std::find_if(e->watches.begin(), e->watches.end(), [&](const auto& x) { return x.ref == ref.number(); });
-  if (w == e->watches.end()) return false;
-  const pid who = w->who;
-  e->watches.erase(w);
-  deliver(who, make_node(node_kind::demonitor, detail::demonitor_payload{ref.number()}));
+  detail::watch_entry w;
+  if (!e->watches.take(ref.number(), [](const auto&) { return true; }, &w)) return false;
+  deliver(w.who, make_node(node_kind::demonitor, detail::demonitor_payload{ref.number()}));
   return true;
 }
 

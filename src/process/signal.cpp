@@ -33,32 +33,28 @@ void take_exit(slot& s, const detail::exit_payload& signal, bool linked) {
 
 void take_link_exit(slot& s, const detail::exit_payload& signal) {
   extension& e = detail::ext_of(s);
-  if (std::erase_if(e.links, [&](const auto& l) { return l.who == signal.from; }) != 0) return take_exit(s, signal, true);
+  if (e.links.take_all(signal.from.serial(), [&](const auto& l) { return l.who == signal.from; })) return take_exit(s, signal, true);
   // A task's link: who traps exits learns from the task's place, never from its mailbox (EX-44). Else: unlinked meanwhile, PR-33.
   if (forget_task(s, signal.from) && !has(s, detail::trapping)) take_exit(s, signal, true);
 }
 
 void take_link(slot& s, const detail::link_payload& signal) {
   extension& e = detail::ext_of(s);
-  for (const auto& l : e.links)
-    if (l.who == signal.from && l.id == signal.id) return;
-  e.links.push_back({signal.from, signal.id});
+  if (e.links.find(signal.from.serial(), [&](const auto& l) { return l.who == signal.from && l.id == signal.id; }) != nullptr) return;
+  e.links.add({signal.from, signal.id});
 }
 
 void take_unlink(slot& s, const detail::link_payload& signal) {
   if (s.ext.get() == nullptr) return;
   if (signal.id == 0) forget_task(s, signal.from);
   // Only the link that was meant: one made anew meanwhile has another id and stays.
-  std::erase_if(detail::ext_of(s).links, [&](const auto& l) { return l.who == signal.from && (l.id == signal.id || planted::is(planted::unlink_without_id)); });
+  detail::ext_of(s).links.take_all(signal.from.serial(), [&](const auto& l) { return l.who == signal.from && (l.id == signal.id || planted::is(planted::unlink_without_id)); });
 }
 
 void take_fired(slot& s, const detail::fired_payload& signal) {
   extension& e = detail::ext_of(s);
-  const auto watch = std::find_if(e.watches.begin(), e.watches.end(), [&](const auto& w) { return w.ref == signal.ref; });
-  if (watch == e.watches.end()) return;                                   // demonitored meanwhile: PR-44
-  const detail::watch_entry held = std::move(*watch);
-  *watch = std::move(e.watches.back());
-  e.watches.pop_back();
+  detail::watch_entry held;
+  if (!e.watches.take(signal.ref, [](const auto&) { return true; }, &held)) return;   // demonitored meanwhile: PR-44
   std::erase_if(e.aliases, [&](const auto& a) { return a.with_monitor && a.ref == held.ref; });
   append_down(s, held, signal.who, signal.reason);
 }
@@ -114,12 +110,12 @@ void act(slot& s, node* n) {
       return drop<detail::link_payload>(n);
     case node_kind::monitor: {
       auto& m = payload<detail::monitor_payload>(*n);
-      detail::ext_of(s).watchers.push_back({m.ref, m.from});
+      detail::ext_of(s).watchers.add({m.ref, m.from});
       return drop<detail::monitor_payload>(n);
     }
     case node_kind::demonitor:
       if (s.ext.get() != nullptr)
-        std::erase_if(detail::ext_of(s).watchers, [&](const auto& w) { return w.ref == payload<detail::demonitor_payload>(*n).ref; });
+        detail::ext_of(s).watchers.take(payload<detail::demonitor_payload>(*n).ref, [](const auto&) { return true; });
       return drop<detail::demonitor_payload>(n);
     case node_kind::monitor_fired:
       take_fired(s, payload<detail::fired_payload>(*n));

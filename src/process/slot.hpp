@@ -31,6 +31,7 @@
 #include <coppice/base/detail/sync.hpp>
 #include <coppice/process/detail/core.hpp>
 
+#include "process/relation_set.hpp"
 #include "runtime/fiber.hpp"
 #include "runtime/scheduler.hpp"
 #include "runtime/timer_wheel.hpp"
@@ -96,6 +97,9 @@ struct query_payload {
 struct link_entry { pid who; std::uint64_t id; };
 struct watch_entry { std::uint64_t ref; pid who; std::string name; };  // monitors held: who is watched; name: by name
 struct watcher_entry { std::uint64_t ref; pid who; };                  // monitors on us
+inline std::uint64_t relation_key(const link_entry& l) noexcept { return l.who.serial(); }
+inline std::uint64_t relation_key(const watch_entry& w) noexcept { return w.ref; }
+inline std::uint64_t relation_key(const watcher_entry& w) noexcept { return w.ref; }
 struct alias_entry { std::uint64_t ref; bool once; bool with_monitor; };
 struct open_reply { reply_slot* slot; std::uint64_t serial; };
 /// A behaviour's own extension (a server's timers, sys state, …), made and destroyed by the behaviour.
@@ -130,9 +134,9 @@ struct lineage {
 };
 
 struct extension {
-  std::vector<link_entry> links;
-  std::vector<watch_entry> watches;
-  std::vector<watcher_entry> watchers;
+  relation_set<link_entry> links;
+  relation_set<watch_entry> watches;
+  relation_set<watcher_entry> watchers;
   std::vector<alias_entry> aliases;
   std::vector<held_name> names;
   std::vector<open_reply> open_replies;       // `from`s that outlived their handler; swept when the vector would grow

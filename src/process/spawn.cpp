@@ -167,14 +167,14 @@ void record_callers(slot& child, slot* parent) {
 
 void link_new(slot& child, slot& parent) {
   const std::uint64_t id = here().serial();
-  detail::ext_of(parent).links.push_back({detail::pid_of(child), id});
-  detail::ext_of(child).links.push_back({detail::pid_of(parent), id});
+  detail::ext_of(parent).links.add({detail::pid_of(child), id});
+  detail::ext_of(child).links.add({detail::pid_of(parent), id});
 }
 
 std::uint64_t monitor_new(slot& child, slot& watcher) {
   const std::uint64_t ref = here().serial();
-  detail::ext_of(watcher).watches.push_back({ref, detail::pid_of(child), {}});
-  detail::ext_of(child).watchers.push_back({ref, detail::pid_of(watcher)});
+  detail::ext_of(watcher).watches.add({ref, detail::pid_of(child), {}});
+  detail::ext_of(child).watchers.add({ref, detail::pid_of(watcher)});
   return ref;
 }
 

@@ -160,7 +160,7 @@ TEST_CASE("SV-60 exit signals of others are ignored; a kill takes the children a
   own_world world;
   const supervisor s = start_supervisor({.children = {worker_child("plain"), careful_child("trapping", &notes)}});
   const pid plain = pid_of(s, "plain"), trapping = pid_of(s, "trapping");
-  exit(s.id(), exit_reason("no"));
+  (void)run_process([&] { exit(s.id(), exit_reason("no")); });
   CHECK(s.count_children().active == 2);
   const reference a = monitor(plain), b = monitor(trapping);
   kill_child(s.id());
