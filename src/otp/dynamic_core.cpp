@@ -298,7 +298,8 @@ pid start_dynamic_core(const dynamic_supervisor_spec& spec, const start_options&
   start_options said = options;
   if (!said.name) said.name = spec.name.view();
   start_record record;
-  std::tuple<internal::dynamic_source> arguments(internal::dynamic_source{spec, std::nullopt});
+  std::tuple<internal::dynamic_source> arguments;
+  std::get<0>(arguments).flags = spec;
   internal::prepare_dynamic_start(record, arguments, said, kind);
   start_core(record);
   return record.who;

@@ -114,8 +114,12 @@ namespace {
 }
 
 pid start_from_template(const supervisor_spec& spec, const start_options& options, start_kind kind) {
-  std::tuple<internal::dynamic_source> arguments(
-      internal::dynamic_source{{.name = spec.name, .intensity = spec.intensity, .period = spec.period}, spec.children.front()});
+  std::tuple<internal::dynamic_source> arguments;
+  internal::dynamic_source& source = std::get<0>(arguments);
+  source.flags.name = spec.name;
+  source.flags.intensity = spec.intensity;
+  source.flags.period = spec.period;
+  source.made_from = spec.children.front();
   start_record record;
   internal::prepare_dynamic_start(record, arguments, options, kind);
   start_core(record);
