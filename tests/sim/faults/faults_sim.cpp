@@ -65,6 +65,9 @@ constexpr row table[] = {
     {planted::owner_read_late, "the owner read after the task's end", "result_end_against_wait"},
     {planted::listed_without_wake, "put on the list without a wake", "result_many_against_ends"},
     {planted::announced_by_store, "an owner's wait for the list by store", "result_many_against_ends"},
+    {planted::stop_waits_for_link, "a stop waits for the link", "supervisor_unlinked_while_stopped"},
+    {planted::child_not_linked, "a child is not linked", "supervisor_start_against_kill"},
+    {planted::retry_without_attempt, "a cancelled attempt is made", "supervisor_stopped_while_restarting"},
 };
 
 }  // namespace

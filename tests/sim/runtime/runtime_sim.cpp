@@ -52,6 +52,12 @@ TEST_CASE("PR-80 no timer is early, none is slept past; PR-81 a cancelled one do
   check({"timer_foreign_start", "timer_own_start", "timer_cancel_against_fire", "timer_addressee_ends"});
 }
 TEST_CASE("servers call one another on two workers, one is killed, all end") { check({"whole_servers"}); }
+TEST_CASE("SV-50 SV-51 a child that is stopped ends once, however it ends; SV-26 no end of a child goes unseen") {
+  check({"supervisor_dies_while_stopped", "supervisor_unlinked_while_stopped", "supervisor_start_against_kill"});
+}
+TEST_CASE("SV-42 an attempt that was cancelled is not made; a replacement has the name at the first attempt") {
+  check({"supervisor_stopped_while_restarting", "supervisor_restart_against_name"});
+}
 TEST_CASE("AT-1 what a reader looks at is not freed; AT-2, AT-10 swaps and resets make one chain") {
   check({"epoch_read_against_reset", "epoch_announced", "epoch_forced", "epoch_view_over_wait", "epoch_swap"});
 }
