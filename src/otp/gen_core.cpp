@@ -70,7 +70,7 @@ struct calling_end {
   ~calling_end() { s.calling.store(nullptr, sync::relaxed); }
 };
 struct calling_mark : calling_end {
-  calling_mark(slot& me, slot* target) noexcept : calling_end(me) { s.calling.store(target, sync::seq_cst); }
+  calling_mark(slot& me, slot* target) noexcept : calling_end(me) { s.calling.store(target, sync::relaxed); }
 };
 
 struct direct_start {
@@ -117,18 +117,29 @@ inline void let_go(slot& s) noexcept {
 
 void run_for_others(slot& s) noexcept { run_combined(s); }
 
+/// The server is not idle: whoever it waits for, directly or through others, must not be us.
+bool may_wait_for(slot& me, slot& target) noexcept {
+  me.calling.store(&target, sync::seq_cst);     // before the look: of two calls that close a ring one sees the other
+  return !closes_cycle(me, target);
+}
+
+void refuse_as_cycle(call_record& r, node* n) noexcept {
+  r.type->destroy(payload_at(*n));
+  free_node(here(), n);
+  (void)abandon(*r.reply, r.reply_serial);      // nobody else knows of it
+  r.status = call_status::cycle;
+}
+
 void call_queued(call_record& r) {
   thread_block& block = here();
   slot& me = block.process != nullptr ? *block.process : proxy_of(block);
-  const calling_mark mark(me, r.to.is_local() ? r.to.where() : nullptr);
-  if (r.to.is_local() && closes_cycle(me, *r.to.where())) {
-    r.status = call_status::cycle;
-    return;
-  }
-  switch (deliver_bounded(r.to, open_call(r, me, begin_wait(me)))) {
-    case detail::sent::full:
-    case detail::sent::no_process:              // the node was disposed of, which answered
-    case detail::sent::yes: break;
+  const bool local = r.to.is_local();
+  const calling_end when_left(me);
+  if (local) me.calling.store(r.to.where(), sync::relaxed);   // whom we wake sees it; see may_wait_for
+  node* n = open_call(r, me, begin_wait(me));
+  if (!local || !deliver_if_idle(r.to, n)) {
+    if (local && !may_wait_for(me, *r.to.where())) return refuse_as_cycle(r, n);
+    (void)deliver_bounded(r.to, n);             // full or dead: the node was disposed of, which answered
   }
   await_reply(r);
 }

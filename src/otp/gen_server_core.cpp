@@ -50,7 +50,7 @@ bool is_call(const node& n) noexcept { return n.kind == node_kind::call || n.kin
 
 /// Destroys a handled message.
 void drop(node* n) noexcept {
-  if (n->type != nullptr) n->type->destroy(detail::payload_of(*n));
+  if (n->type != nullptr && !n->type->inert) n->type->destroy(payload_at(*n));
   detail::free_node(n);
 }
 
@@ -536,7 +536,30 @@ void run_framed(handler_frame& frame, trampoline handler) noexcept {
 
 // --- the behaviour ---------------------------------------------------------------------------------------------------
 
+/// The commonest of all: a cast to a server that has nothing but its state. As handle_ordinary would do it.
+bool is_plain_cast(const slot& self, node& n) noexcept {
+  return n.kind == node_kind::cast && self.ext.get() == nullptr && n.run != nullptr && class_header_of(n) == self.cls->key;
+}
+
+void handle_plain_cast(slot& self, node* n) noexcept {
+  handler_frame frame(self, detail::state_of(self), payload_at(*n), *n->type);
+  self.doing.store(n->type, sync::release);
+  thread_block& block = here();                 // of the thread it begins on
+  fiber* const on = block.on;                   // nobody's stack but its own: a queued message
+  self.since.store(block.clock, sync::relaxed);
+  void* const before = std::exchange(on->user, &frame);
+  n->run(frame);
+  on->user = before;
+  drop(n);
+  constexpr std::uint32_t ended_or_ending = detail::doomed | detail::leaving;
+  const bool nothing_to_do = frame.then_do == after::nothing && self.ext.get() == nullptr &&
+                             (self.flags.load(sync::relaxed) & ended_or_ending) == 0;
+  if (self.serial.load(sync::relaxed) != 0) self.doing.store(nullptr, sync::relaxed);
+  if (!nothing_to_do) settle(self, frame, "handle_cast");
+}
+
 void handle(slot& self, node* n) noexcept {
+  if (is_plain_cast(self, *n)) [[likely]] return handle_plain_cast(self, n);
   if (n->kind == node_kind::tick) return handle_tick(self, n);
   if (is_system_request(*n)) return handle_system(self, n);
   if (is_parent_exit(self, *n)) return handle_parent_exit(self, n);

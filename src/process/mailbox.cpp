@@ -21,11 +21,7 @@ node* new_node(const message_descriptor& type) {
   return n;
 }
 
-void free_node(node* n) noexcept {
-  const std::uint8_t block = n->block;
-  internal::here().blocks.free(n, block == internal::heap_block ? internal::block_depot::largest + 1
-                                                                : internal::block_depot::class_bytes(block));
-}
+void free_node(node* n) noexcept { internal::free_node(internal::here(), n); }
 
 sent send_core(pid to, node* n) {
   const sent result = internal::deliver_bounded(to, n);
@@ -113,61 +109,68 @@ void insert_urgent(slot& s, node* n) noexcept {
 
 }  // namespace
 
-void unlink_from_fifo(slot& s, node* before, node* n) noexcept {
-  if (before == n)
-    s.fifo = nullptr;
-  else {
-    before->next = n->next;
-    if (s.fifo.get() == n) s.fifo = before;
+namespace {
+
+/// A run of ordinary messages, linked from `oldest` to `newest`, goes behind what waits.
+void append_run(slot& s, node* oldest, node* newest, std::uint32_t count) noexcept {
+  if (node* before = s.fifo) {
+    newest->next = before->next;
+    before->next = oldest;
+  } else {
+    newest->next = oldest;
   }
-  n->next = nullptr;
-  s.length.store(s.length.load(sync::relaxed) - 1, sync::relaxed);
-  if (n->counted) {
+  s.fifo = newest;
+  s.length.store(s.length.load(sync::relaxed) + count, sync::relaxed);
+}
+
+/// One node of the inbox that is not simply a message for who lives here, or stands among such.
+void sort_in(slot& s, node* n) {
+  if (n->serial != s.serial.load(sync::relaxed) && !planted::is(planted::serial_unchecked_on_node)) {
+    if (n->counted) s.counted.fetch_sub(1, sync::relaxed);
     n->counted = false;
-    s.counted.fetch_sub(1, sync::relaxed);
+    dispose(n, exit_reason::noproc);
+  } else if (is_signal(n->kind)) {
+    act(s, n);
+  } else if (n->kind == node_kind::system) [[unlikely]] {
+    insert_urgent(s, n);                      // GS-X5: asked to go before what waits
+  } else {
+    append(s, n);
   }
 }
 
-node* pop(slot& s) noexcept {
-  node* newest = s.fifo;
-  if (newest == nullptr) return nullptr;
-  node* oldest = newest->next;
-  unlink_from_fifo(s, newest, oldest);
-  return oldest;
+void take_inbox(slot& s) {
+  // acquire: pairs with push, the payloads are seen
+  auto* chain = reinterpret_cast<node*>(planted::is(planted::drain_relaxed) ? s.word.exchange(1, sync::relaxed)
+                                                                            : s.word.exchange(1, sync::acquire));
+  const std::uint64_t serial = s.serial.load(sync::relaxed);
+  node* const newest = chain;
+  node* oldest = nullptr;
+  std::uint32_t count = 0;
+  bool ordinary = true;
+  if (planted::is(planted::chain_not_reversed)) {
+    oldest = chain;
+    ordinary = false;
+  } else {
+    for (node* older; chain != nullptr; chain = older) {
+      older = chain->next;
+      chain->next = oldest;
+      oldest = chain;
+      ++count;
+      ordinary &= chain->serial == serial && chain->kind < node_kind::system;
+    }
+  }
+  if (ordinary) [[likely]] return append_run(s, oldest, newest, count);
+  while (oldest != nullptr) {
+    node* n = oldest;
+    oldest = n->next;
+    sort_in(s, n);
+  }
 }
+
+}  // namespace
 
 void drain(slot& s) {
-  while (has_mail(s)) {
-    // acquire: pairs with push, the payloads are seen
-    auto* chain = reinterpret_cast<node*>(planted::is(planted::drain_relaxed) ? s.word.exchange(1, sync::relaxed)
-                                                                              : s.word.exchange(1, sync::acquire));
-    node* oldest = nullptr;
-    if (planted::is(planted::chain_not_reversed)) {
-      oldest = chain;
-    } else {
-      while (chain != nullptr) {
-        node* older = chain->next;
-        chain->next = oldest;
-        oldest = chain;
-        chain = older;
-      }
-    }
-    while (oldest != nullptr) {
-      node* n = oldest;
-      oldest = n->next;
-      if (n->serial != s.serial.load(sync::relaxed) && !planted::is(planted::serial_unchecked_on_node)) {
-        if (n->counted) s.counted.fetch_sub(1, sync::relaxed);
-        n->counted = false;
-        dispose(n, exit_reason::noproc);
-      } else if (is_signal(n->kind)) {
-        act(s, n);
-      } else if (n->kind == node_kind::system) [[unlikely]] {
-        insert_urgent(s, n);                    // GS-X5: asked to go before what waits
-      } else {
-        append(s, n);
-      }
-    }
-  }
+  while (has_mail(s)) take_inbox(s);
 }
 
 void leave(slot& s) noexcept {
@@ -220,14 +223,30 @@ void act_for(slot& s) noexcept {
   --block.nested;
 }
 
+/// A message to an idle process: whoever claims it is its owner, and puts the message where the owner would.
+/// Returns: whether it was for the one who lives there.
+bool hand_to_claimed(slot& s, std::uint64_t serial, node* n) noexcept {
+  if (s.serial.load(sync::acquire) != serial) [[unlikely]] {    // a free slot, or the next tenant's: ours for this moment
+    if (n->counted) s.counted.fetch_sub(1, sync::relaxed);
+    n->counted = false;
+    dispose(n, exit_reason::noproc);
+    leave(s);
+    return false;
+  }
+  append(s, n);                                 // before it nothing waits: also what is urgent
+  schedule(s);
+  return true;
+}
+
 bool deliver_to_slot(slot& s, std::uint64_t serial, node* n) noexcept {
   n->serial = serial;
   const bool signal = is_signal(n->kind);
+  if (!signal && s.word.load(sync::relaxed) == 0 && claim(s)) return hand_to_claimed(s, serial, n);
   if (push(s, n) == pushed::owned && !planted::is(planted::every_push_schedules)) {
     after_push(s, signal);
     return true;
   }
-  if (s.serial.load(sync::acquire) != serial) {     // a free slot, or the next tenant's: ours for this moment
+  if (s.serial.load(sync::acquire) != serial) {     // as above
     drain(s);
     has(s, detail::doomed) ? schedule(s) : leave(s);
     return false;
@@ -251,30 +270,48 @@ bool deliver(pid to, node* n) noexcept {
   return deliver_to_slot(*to.where(), to.serial(), n);
 }
 
+namespace {
+
+/// A message to a mailbox with a bound.
+detail::sent deliver_counted(pid to, node* n, std::uint32_t bound) noexcept {
+  slot& s = *to.where();
+  // Each increment is undone by exactly one decrement (here, or when the node leaves the mailbox, for whatever reason),
+  // so the counter needs no reset between two tenants of the slot.
+  if (s.counted.fetch_add(1, sync::relaxed) >= bound) {
+    s.counted.fetch_sub(1, sync::relaxed);
+    dispose(n, exit_reason::system_limit);
+    return detail::sent::full;
+  }
+  if (s.serial.load(sync::relaxed) != to.serial()) {
+    s.counted.fetch_sub(1, sync::relaxed);
+    dispose(n, exit_reason::noproc);
+    return detail::sent::no_process;
+  }
+  n->counted = true;
+  // Not `deliver`: if the process ends just now, it is the mailbox that must find the node stale and count it off.
+  return deliver_to_slot(s, to.serial(), n) ? detail::sent::yes : detail::sent::no_process;
+}
+
+}  // namespace
+
+bool deliver_if_idle(pid to, node* n) noexcept {
+  slot& s = *to.where();
+  if (tracing() || s.bound.load(sync::relaxed) != 0 || s.word.load(sync::relaxed) != 0 || !claim(s)) return false;
+  n->serial = to.serial();
+  hand_to_claimed(s, to.serial(), n);           // a stale pid: the node was disposed of, which answers
+  return true;
+}
+
 detail::sent deliver_bounded(pid to, node* n) noexcept {
   if (tracing()) [[unlikely]] trace_sent(to, n->type);
-  if (to && to.is_local()) {
-    slot& s = *to.where();
-    const std::uint32_t bound = s.bound.load(sync::relaxed);
-    if (bound != 0) {
-      // Each increment is undone by exactly one decrement (here, or when the node leaves the mailbox, for whatever reason),
-      // so the counter needs no reset between two tenants of the slot.
-      if (s.counted.fetch_add(1, sync::relaxed) >= bound) {
-        s.counted.fetch_sub(1, sync::relaxed);
-        dispose(n, exit_reason::system_limit);
-        return detail::sent::full;
-      }
-      if (s.serial.load(sync::relaxed) != to.serial()) {
-        s.counted.fetch_sub(1, sync::relaxed);
-        dispose(n, exit_reason::noproc);
-        return detail::sent::no_process;
-      }
-      n->counted = true;
-      // Not `deliver`: if the process ends just now, it is the mailbox that must find the node stale and count it off.
-      return deliver_to_slot(s, to.serial(), n) ? detail::sent::yes : detail::sent::no_process;
-    }
+  if (!to || !to.is_local()) return deliver(to, n) ? detail::sent::yes : detail::sent::no_process;
+  slot& s = *to.where();
+  if (const std::uint32_t bound = s.bound.load(sync::relaxed); bound != 0) [[unlikely]] return deliver_counted(to, n, bound);
+  if (s.serial.load(sync::acquire) != to.serial()) [[unlikely]] {   // as in deliver
+    dispose(n, exit_reason::noproc);
+    return detail::sent::no_process;
   }
-  return deliver(to, n) ? detail::sent::yes : detail::sent::no_process;
+  return deliver_to_slot(s, to.serial(), n) ? detail::sent::yes : detail::sent::no_process;
 }
 
 }  // namespace coppice::internal

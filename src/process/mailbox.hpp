@@ -21,6 +21,10 @@ inline constexpr std::uint8_t heap_block = 255;  // node::block of a node too la
 node* allocate_node(std::size_t payload, std::size_t alignment);
 /// The same with `header` bytes between the node and its payload.
 node* allocate_node_behind(std::size_t header, std::size_t payload, std::size_t alignment);
+/// Gives back a node whose payload is gone. `block` is the calling thread's.
+inline void free_node(thread_block& block, node* n) noexcept {
+  block.blocks.free(n, n->block == heap_block ? block_depot::largest + 1 : block_depot::class_bytes(n->block));
+}
 /// A node of a signal or system message with a payload of type P.
 template <class P>
 node* make_node(node_kind kind, P payload) {
@@ -29,8 +33,9 @@ node* make_node(node_kind kind, P payload) {
   ::new (detail::payload_of(*n)) P(static_cast<P&&>(payload));
   return n;
 }
+inline void* payload_at(node& n) noexcept { return reinterpret_cast<char*>(&n) + n.offset; }
 template <class P>
-P& payload(node& n) noexcept { return *static_cast<P*>(detail::payload_of(n)); }
+P& payload(node& n) noexcept { return *static_cast<P*>(payload_at(n)); }
 // --- the word --------------------------------------------------------------------------------------------------------
 
 /// 0 -> 1. True: the caller owns the slot now (and must check the serial before it touches anything else).
@@ -46,12 +51,32 @@ pushed push(slot& s, node* n) noexcept;
 void drain(slot& s);
 /// True while something waits in the inbox.
 inline bool has_mail(const slot& s) noexcept { return s.word.load(sync::acquire) > 1; }
-node* pop(slot& s) noexcept;
 void append(slot& s, node* n) noexcept;
 /// Puts `n` before everything else in the fifo.
 void prepend(slot& s, node* n) noexcept;
 /// Takes `n`, whose predecessor in the ring is `before`, out of the fifo.
-void unlink_from_fifo(slot& s, node* before, node* n) noexcept;
+inline void unlink_from_fifo(slot& s, node* before, node* n) noexcept {
+  if (before == n)
+    s.fifo = nullptr;
+  else {
+    before->next = n->next;
+    if (s.fifo.get() == n) s.fifo = before;
+  }
+  n->next = nullptr;
+  s.length.store(s.length.load(sync::relaxed) - 1, sync::relaxed);
+  if (n->counted) [[unlikely]] {
+    n->counted = false;
+    s.counted.fetch_sub(1, sync::relaxed);
+  }
+}
+/// The oldest, or null.
+inline node* pop(slot& s) noexcept {
+  node* newest = s.fifo;
+  if (newest == nullptr) return nullptr;
+  node* oldest = newest->next;
+  unlink_from_fifo(s, newest, oldest);
+  return oldest;
+}
 /// 1 -> 0. False: something arrived, or waits in the fifo; the slot is still the caller's.
 inline bool release_if_empty(slot& s) noexcept {
   if (s.fifo.get() != nullptr) return false;
@@ -72,6 +97,8 @@ inline bool release_if_empty(slot& s) noexcept {
 bool deliver(pid to, node* n) noexcept;
 /// The same for ordinary messages, which a bounded mailbox may refuse. Takes the node in any case.
 detail::sent deliver_bounded(pid to, node* n) noexcept;
+/// Hands a message to the local process `to` if it is idle and its mailbox has no bound. False: nothing has happened.
+bool deliver_if_idle(pid to, node* n) noexcept;
 
 // --- waiting ---------------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ void complete(reply_slot& r, std::uint64_t serial) noexcept {
   if (internal::planted::is(internal::planted::reply_relaxed))
     r.state.store(word_of(serial, reply_slot::done), sync::relaxed);
   else
-    r.state.store(word_of(serial, reply_slot::done), sync::seq_cst);
+    r.state.store(word_of(serial, reply_slot::done), sync::release);   // before wake's looks at the wait word
   if (internal::planted::is(internal::planted::waiter_read_late)) {
     waiter = r.waiter;
     internal::wake(*waiter, r.wait_number);

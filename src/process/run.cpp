@@ -41,11 +41,12 @@ void turn(slot& s, int budget) noexcept {
   const std::uint64_t serial = s.serial.load(sync::relaxed);
   for (int done = 0;; ++done) {
     drain(s);
-    if (has(s, detail::doomed)) {
-      end_process(s, detail::ext_of(s).pending);
-      return;
-    }
-    if (has(s, detail::frozen)) {
+    constexpr std::uint32_t rare = std::uint32_t{detail::doomed} | std::uint32_t{detail::frozen};
+    if ((s.flags.load(sync::relaxed) & rare) != 0) [[unlikely]] {
+      if (has(s, detail::doomed)) {
+        end_process(s, detail::ext_of(s).pending);
+        return;
+      }
       wait_while_frozen(s);
       continue;
     }

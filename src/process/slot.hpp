@@ -45,7 +45,8 @@ namespace coppice::detail {
 
 enum class node_kind : std::uint8_t {
   // messages: wait in the fifo until the process takes them
-  info, cast, call, system, down, exited, response, tick,
+  info, cast, call, down, exited, response, tick,
+  system,                                         // a message that goes before the others (GS-X5)
   // signals: act as soon as the owner drains the inbox
   exit, link, unlink, monitor, demonitor, monitor_fired, link_exited, alias_message, query, first_signal = exit
 };

@@ -78,14 +78,17 @@ class limit {
   wait_timer* timer_ = nullptr;
 };
 
-/// For `any`, what is waited for lies in the inbox, which the commit looks at once more. Anything else (a reply slot, a
-/// deadline whose timer runs already) is made ready by a store that only this seq_cst store, before the ask, is ordered with:
-/// pairs with complete() in reply.cpp and with wait_timer::expire.
+/// Still armed since begin_wait: nobody has ended the wait, so whoever makes `ready` true from now on does.
+/// Else, for `any`, what is waited for lies in the inbox, which the commit looks at once more. Anything else (a reply slot, a
+/// deadline whose timer runs already) is made ready by a store that only this seq_cst exchange, before the ask, is ordered with:
+/// pairs with wake()'s second look and with wait_timer::expire.
 void arm(slot& s, std::uint64_t number, wait_state how, bool timer_runs = false) noexcept {
+  const std::uint64_t armed = wait_word(number, wait_state::armed);
+  if (s.wait.load(sync::relaxed) == armed) return;
   if (how == wait_state::any && !timer_runs)
-    s.wait.store(wait_word(number, wait_state::armed), sync::release);
+    s.wait.store(armed, sync::release);
   else
-    s.wait.store(wait_word(number, wait_state::armed), sync::seq_cst);
+    s.wait.exchange(armed, sync::seq_cst);
 }
 void disarm(slot& s, std::uint64_t number) noexcept {
   s.wait.store(wait_word(number, wait_state::done), sync::release);
@@ -174,10 +177,18 @@ bool commit_wait(slot& s, fiber& f) noexcept {
 
 void wake(slot& s, std::uint64_t number) noexcept {
   std::uint64_t w = s.wait.load(sync::seq_cst);
-  for (;;) {
+  for (bool looked_twice = false;;) {
     if (wait_number(w) != number && !planted::is(planted::wait_without_serial)) return;
     const wait_state how = state_of_wait(w);
-    if (how == wait_state::done) return;
+    if (how == wait_state::done) {
+      // Something else has woken it. Perhaps it is arming again, and asked before it could see what we have made ready: the
+      // fence stands between that and this look, as its exchange stands between its arming and its asking.
+      if (looked_twice || planted::is(planted::wake_without_second_look)) return;
+      sync::fence(sync::seq_cst);
+      looked_twice = true;
+      w = s.wait.load(sync::seq_cst);
+      continue;
+    }
     const bool of_thread = has(s, detail::thread_proxy);
     if (planted::is(planted::wake_without_exchange)) {
       s.wait.store(wait_word(wait_number(w), wait_state::done), sync::seq_cst);

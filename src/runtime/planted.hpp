@@ -15,6 +15,7 @@ enum fault : int {
   commit_before_context,      // the wait is published before the fiber is stored
   fiber_left_after_commit,    // a failed commit leaves the fiber in the slot
   wake_without_exchange,
+  wake_without_second_look,   // who is awake for another reason is not looked at again after the fence
   commit_without_recheck,     // a waiter does not look for signals after its commit
   wait_without_serial,
   thread_asked_late,          // whether a waiter is a thread, asked when it may be gone
@@ -27,7 +28,8 @@ enum fault : int {
   waiter_read_late,
   down_before_names_freed,
   unlink_without_id,
-  lifo_by_load_store,
+  lifo_by_load_store,         // a thief empties the slot although the owner is there
+  lifo_without_fence,         // the owner looks for a thief before its own mark is seen
   steal_twice,
   lifo_overwritten,           // what was in the slot is forgotten
   look_before_push,           // whether somebody sleeps, asked before the work is there

@@ -23,7 +23,7 @@ constexpr std::int64_t price_of_wake = 20'000;  // ns: a batch of events waits s
 }  // namespace
 
 scheduler::scheduler(const scheduler_options& options, hook run)
-    : run_(run), base_(options.workers != 0 ? options.workers : sync::cores()), monitored_(options.monitor), search_rounds_(options.search_rounds) {
+    : run_(run), base_(options.workers != 0 ? options.workers : sync::cores()), monitored_(options.monitor), search_rounds_(options.search_rounds), lifo_usable_(sync::heavy_fence()) {
   if (base_ > most - 16) base_ = most - 16;
 }
 
@@ -100,7 +100,8 @@ void scheduler::loop(worker& w) {
 
 runnable* scheduler::next(worker& w) noexcept {
   if (w.owes_wake) [[unlikely]] pay_wake(w);
-  if (++w.turn % global_every == 0) {
+  if (--w.turns_left == 0) [[unlikely]] {
+    w.turns_left = global_every;
     const std::int64_t now = sync::now();
     here().clock = now;
     fire_timers(w, now);
@@ -108,20 +109,19 @@ runnable* scheduler::next(worker& w) noexcept {
     if (runnable* r = take_global()) return r;
   }
   // Pinned work that keeps coming and the worker's other work take turns.
-  if ((w.turn & 1) == 0)
+  if ((w.turns_left & 1) == 0)
     if (runnable* r = take_pinned(w)) return r;
-  if (w.lifo_streak < longest_lifo_streak) {
-    if (w.lifo.load(sync::relaxed) != nullptr)
-      if (runnable* r = w.lifo.exchange(nullptr, sync::acquire)) {   // pairs with push: what it wrote is seen
-        ++w.lifo_streak;
-        return r;
-      }
+  if (w.lifo_streak < longest_lifo_streak) [[likely]] {
+    if (runnable* r = w.lifo.take()) {
+      ++w.lifo_streak;
+      return r;
+    }
   }
   w.lifo_streak = 0;
   if (runnable* r = w.queue.pop()) return r;
   if (runnable* r = take_global_batch(w)) return r;
   if (runnable* r = take_pinned(w)) return r;
-  return w.lifo.exchange(nullptr, sync::acquire);
+  return w.lifo.take();
 }
 
 /// Nothing of its own: timers, the others' queues, then sleep.
@@ -164,13 +164,9 @@ void scheduler::push(runnable* r) noexcept {
     return;
   }
   worker& w = *block.at;
-  if (w.lifo.load(sync::relaxed) == nullptr) {
-    // Only this worker fills the slot and the monitor only empties it, so an empty one needs no exchange.
-    w.lifo.store(r, sync::release);            // a thief of the slot sees the process as we left it
-    return;                                    // one thing for itself: wakes nobody
-  }
-  runnable* before = w.lifo.exchange(r, sync::acq_rel);
-  if (before == nullptr || planted::is(planted::lifo_overwritten)) return;                         // one thing for itself: wakes nobody
+  if (!lifo_usable_) [[unlikely]] return push_behind(w, r);
+  runnable* before = w.lifo.put(r);
+  if (before == nullptr || planted::is(planted::lifo_overwritten)) return;   // one thing for itself: wakes nobody
   push_behind(w, before);
 }
 

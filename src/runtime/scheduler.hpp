@@ -14,6 +14,7 @@
 
 #include <coppice/base/detail/sync.hpp>
 
+#include "runtime/lifo_slot.hpp"
 #include "runtime/local_queue.hpp"
 #include "runtime/thread_block.hpp"
 #include "runtime/timer_wheel.hpp"
@@ -36,7 +37,7 @@ struct worker {
   scheduler* of = nullptr;
   unsigned index = 0;
   bool spare = false;
-  sync::atomic<runnable*> lifo{nullptr, "lifo"};  // owner: exchange; the monitor takes from it when the worker is stuck
+  lifo_slot<runnable> lifo;              // what runs next; the monitor takes from it when the worker is stuck
   local_queue<runnable> queue;
   sync::atomic<std::uint64_t> tick;      // one more for each thing run; the monitor compares
   sync::atomic<std::uint32_t> busy;      // 1 while it runs something
@@ -48,7 +49,7 @@ struct worker {
   sync::atomic<std::uint32_t> pinned_size;
   timer_wheel& wheel;                    // outlives the worker: who cancels a timer may have looked it up before that ended
   sync::thread thread;
-  unsigned turn = 0;
+  unsigned turns_left = 1;               // until it looks at the clock and at the global queue
   unsigned lifo_streak = 0;
   bool quiet = false;                    // a batch of events is being handed in: nobody is woken for each of them …
   bool owes_wake = false;                // … but later, if the batch turns out to be long
@@ -174,6 +175,7 @@ class scheduler {
   unsigned base_;
   const bool monitored_;
   const int search_rounds_;
+  const bool lifo_usable_;               // nobody may steal from a slot without a heavy fence
   sync::atomic<const idle_source*> idle_;  // null: futexes only
   worker* workers_[most] = {};           // published by count_: grown by the monitor only
   sync::atomic<std::uint32_t> count_;

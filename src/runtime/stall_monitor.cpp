@@ -59,8 +59,8 @@ void scheduler::monitor() {
 /// Moves what a worker holds to the global queue.
 void scheduler::free_stuck(worker& w) noexcept {
   bool moved = false;
-  if (runnable* r = planted::is(planted::lifo_by_load_store) ? w.lifo.load(sync::relaxed) : w.lifo.exchange(nullptr, sync::acq_rel)) {
-    if (planted::is(planted::lifo_by_load_store)) w.lifo.store(nullptr, sync::relaxed);
+  const bool own = here().at == &w;              // leave_queue_to_others
+  if (runnable* r = own ? w.lifo.take() : w.lifo.steal()) {
     r->next = nullptr;
     give_global(r, r, 1);
     moved = true;

@@ -34,6 +34,7 @@ struct message_descriptor {
   bool (*encode)(const void* object, void* sink);
   bool (*decode)(void* object, const void* bytes, std::size_t size);
   const message_descriptor* reply;                          ///< null: none is expected
+  bool inert;                                               ///< to destroy it does nothing
   bool late;                                                ///< handle it although its caller has given up (GS-X1)
 };
 
@@ -81,6 +82,7 @@ inline constexpr message_descriptor descriptor_constant{
     .encode = nullptr,
     .decode = nullptr,
     .reply = reply_descriptor<M>(),
+    .inert = std::is_trivially_destructible_v<M>,
     .late = handled_late<M>(),
 };
 

@@ -82,6 +82,31 @@ void reply_against_death() {
   sim::check(c.won.load(sync::relaxed) <= 1, "two answers to one call");
 }
 
+// The waiter is woken for a signal that is none of the call's business, and goes to wait again while the answer comes.
+void reply_or_signal() {
+  world w;
+  start_line line(3);
+  open_call c;
+  const pid waiter = detail::pid_of(detail::here());
+  runs one([&] {
+    w.enter();
+    line.pass();
+    c.reply(7);
+  });
+  runs two([&] {
+    w.enter();
+    line.pass();
+    c.opened.wait();
+    demonitor(monitor(waiter));
+  });
+  line.pass();
+  c.open(infinity);
+  internal::await_reply(c.record);
+  c.check(7, false);
+  one.join();
+  two.join();
+}
+
 // A limit, and the next call in the same slot.
 void reply_against_timeout() {
   world w;
@@ -150,6 +175,7 @@ void late_answers() {
 }
 
 const sim::scenario scenarios[] = {{"reply_against_death", &reply_against_death, whole_program()},
+                                   {"reply_or_signal", &reply_or_signal, whole_program()},
                                    {"reply_against_timeout", &reply_against_timeout, whole_program()},
                                    {"reply_late_answers", &late_answers, whole_program()}};
 

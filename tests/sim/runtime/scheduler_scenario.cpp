@@ -166,7 +166,34 @@ void almost_stuck() {
   for (errand& one : held) one.done.wait();
 }
 
-const sim::scenario scenarios[] = {{"scheduler_push_from_thread", &push_from_thread, whole_program()},
+// A worker's slot alone: its owner fills and empties it while a thief wants what lies there.
+void slot_and_thief() {
+  struct thing {
+    sync::var<int> prepared{0};
+    sync::var<int> taken{0};
+  };
+  thing things[3];
+  internal::lifo_slot<thing> slot;
+  const auto got = [](thing* t) {
+    if (t == nullptr) return;
+    sim::check(t->prepared == 7, "a thing is seen before it is ready");
+    t->taken = t->taken + 1;
+  };
+  runs thief([&] {
+    for (int i = 0; i != 2; ++i) got(slot.steal());
+  });
+  for (thing& t : things) {
+    t.prepared = 7;
+    got(slot.put(&t));
+    if (sim::random(2) == 0) got(slot.take());
+  }
+  thief.join();
+  got(slot.take());
+  for (thing& t : things) sim::check(t.taken == 1, "a thing was lost, or taken twice");
+}
+
+const sim::scenario scenarios[] = {{"scheduler_slot_and_thief", &slot_and_thief},
+                                   {"scheduler_push_from_thread", &push_from_thread, whole_program()},
                                    {"scheduler_push_from_worker", &push_from_worker, whole_program()},
                                    {"scheduler_push_pinned", &push_pinned, whole_program()},
                                    {"scheduler_foreign_timer", &foreign_timer, whole_program()},

@@ -172,6 +172,9 @@ struct handler_frame {
   exit_reason reason{};
 
   handler_frame() noexcept : wait(0), then(nullptr) {}
+  /// Of a message that nobody waits for an answer to.
+  handler_frame(slot& s, void* its_state, void* message, const message_descriptor& its_type) noexcept
+      : self(&s), state(its_state), request(message), type(&its_type) {}
   /// Of a direct call.
   inline handler_frame(slot& callee, void* its_state, call_record& call) noexcept;
 };
