@@ -7,6 +7,7 @@ int main(int argc, char** argv) {
   bench::suite suite{"otp", argc, argv};
   bench::add_physical_limits(suite);
   otp_bench::add_supervisor_rows(suite);
+  otp_bench::add_registry_rows(suite);
   otp_bench::add_task_rows(suite);
   return suite.run();
 }

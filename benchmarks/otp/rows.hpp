@@ -9,6 +9,7 @@
 namespace otp_bench {
 
 void add_supervisor_rows(bench::suite& suite);
+void add_registry_rows(bench::suite& suite);
 void add_task_rows(bench::suite& suite);
 
 using core_bench::check;

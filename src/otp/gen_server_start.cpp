@@ -162,12 +162,23 @@ slot& make_unborn_options(slot& s, const start_record& r) {
   return s;
 }
 
+/// A registry may have something against the name itself: too long, or it has room for several holders of one.
+pid claim(const name_view& name, slot& s) {
+  try {
+    return claim_name_as_owner(name, s);
+  } catch (const detail::unwind&) {
+    throw;
+  } catch (const std::exception& e) {
+    fail_start(start_error::bad_name, exit_reason::from_current_exception(), {}, "name " + to_text(name) + ": " + e.what());
+  }
+}
+
 /// Links, monitor, name: everything that exists before init runs.
 void prepare(slot& s, start_record& r, slot* me) {
   record_origin(s, me, r.kind != start_kind::alone);
   make_unborn_options(s, r);
   if (r.options->name) {
-    const pid holder = claim_name_as_owner(r.options->name, s);
+    const pid holder = claim(r.options->name, s);
     if (holder != r.who) fail_taken(r.options->name, holder);   // GS-11: somebody was quicker
   }
   if (r.kind == start_kind::linked) link_new(s, *me);

@@ -25,10 +25,12 @@ using detail::has;
 
 namespace {
 
-void free_names(slot& s, extension* e) noexcept {
+void free_names(slot& s, extension* e, const exit_reason& why) noexcept {
   if (e == nullptr) return;
   for (const detail::held_name& name : e->names) release_name(name, detail::pid_of(s));
   e->names.clear();
+  for (const detail::tenure& t : e->tenures) t.end(t.context, s, why);
+  e->tenures.clear();
 }
 
 void destroy_state(slot& s) noexcept {
@@ -102,7 +104,7 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
 
   // Its own failure is reported; an exit signal is the business of whoever sent it.
   if (!why.is_quiet() && !has(s, detail::doomed)) report_crash(s, why);
-  if (!planted::is(planted::down_before_names_freed)) free_names(s, e);
+  if (!planted::is(planted::down_before_names_freed)) free_names(s, e, why);
   if (e != nullptr) answer_all(e->open_replies, why);   // before the state: a dying `from` must not say no_reply
   drain(s);                                     // what was sent before our end is answered with our reason
   discard_mail(s, why);
@@ -123,7 +125,7 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
     fire_monitors(self, *e, why);
     if (planted::is(planted::down_before_names_freed)) {
       s.ext = e;
-      free_names(s, e);
+      free_names(s, e, why);
       s.ext = nullptr;
     }
   }

@@ -88,7 +88,7 @@ pid claim(const name_view& name, pid who, slot* owner) {
   switch (name.form()) {
     case name_view::kind::none: return who;
     case name_view::kind::via:
-      return name.operations()->register_name(name.registry(), name.key(), who)
+      return name.operations()->register_name(name.registry(), name.key(), name.value(), who, owner)
                  ? who : name.operations()->whereis(name.registry(), name.key());
     case name_view::kind::global: {
       const name_resolver* r = resolver.load(sync::acquire);
@@ -149,6 +149,9 @@ owned_name::owned_name(const name_view& name)
   if (kind_ != name_view::kind::via) return;
   if (operations_->key == nullptr) throw std::invalid_argument("the key of the name " + to_text(name) + " cannot be copied, so the name cannot be kept");
   key_ = any_value(*operations_->key, name.key());
+  if (name.value() == nullptr) return;
+  if (operations_->value == nullptr) throw std::invalid_argument("the value of the name " + to_text(name) + " cannot be copied, so the name cannot be kept");
+  value_ = any_value(*operations_->value, name.value());
 }
 
 name_view owned_name::view() const noexcept {
@@ -157,12 +160,13 @@ name_view owned_name::view() const noexcept {
   v.operations_ = operations_;
   v.registry_ = registry_;
   v.key_ = key_.address();
+  v.value_ = value_.address();
   v.kind_ = kind_;
   return v;
 }
 
 bool operator==(const owned_name& a, const owned_name& b) {
-  return a.kind_ == b.kind_ && a.text_ == b.text_ && a.registry_ == b.registry_ && a.key_ == b.key_;
+  return a.kind_ == b.kind_ && a.text_ == b.text_ && a.registry_ == b.registry_ && a.key_ == b.key_ && a.value_ == b.value_;
 }
 
 std::string to_text(const name_view& name) {

@@ -118,6 +118,12 @@ struct held_name {
   std::uint16_t home = 0;                     // the runtime in whose table it stands: a plain thread may use several
 };
 
+/// What a process holds elsewhere, in a registry for instance, and gives back when it ends, together with its names.
+struct tenure {
+  void (*end)(void* context, slot& holder, const exit_reason& why) noexcept;
+  void* context;
+};
+
 struct dictionary_entry {
   std::uint64_t key;
   void* value;
@@ -140,6 +146,7 @@ struct extension {
   relation_set<watcher_entry> watchers;
   std::vector<alias_entry> aliases;
   std::vector<held_name> names;
+  std::vector<tenure> tenures;
   std::vector<open_reply> open_replies;       // `from`s that outlived their handler; swept when the vector would grow
   std::vector<open_reply> exit_waiters;       // stop(): answered with the exit reason at the very end
   std::vector<dictionary_entry> dictionary;

@@ -24,7 +24,8 @@ defmodule BenchPeer do
       "dynamic-children" => {"ns", &dynamic_children/1},
       "registry-register" => {"ns", &registry_register/1},
       "registry-lookup" => {"ns", &registry_lookup/1},
-      "via-call" => {"ns", &via_call/1}
+      "via-call" => {"ns", &via_call/1},
+      "via-extra" => {"ns", &via_extra/1}
     }
   end
 
@@ -168,4 +169,6 @@ defmodule BenchPeer do
     {:ok, _} = GenServer.start_link(BenchServer, 0, name: name)
     each(div(200_000, scale), fn -> GenServer.call(name, {:add, 1}) end)
   end
+
+  defp via_extra(scale), do: via_call(scale) - call(scale)
 end

@@ -19,6 +19,7 @@
 #include <concepts>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace coppice {
 
@@ -30,31 +31,65 @@ concept names_processes = requires(Registry& registry, const Key& key, pid who) 
   { registry.whereis(key) } -> std::convertible_to<pid>;
 };
 
+/// One that also keeps a value with each name.
+template <class Registry, class Key, class Value>
+concept names_processes_with = names_processes<Registry, Key> &&
+                               requires(Registry& registry, const Key& key, pid who, const Value& value) {
+  { registry.register_name(key, who, value) } -> std::convertible_to<bool>;
+};
+
 namespace detail {
 
-/// The operations of one registry type with one key type.
+/// The operations of one registry type with one key type, and one value type if the name carries a value.
 struct via_operations {
-  bool (*register_name)(void* registry, const void* key, pid who);
+  /// `owner`: the slot of `who`, if the caller owns it (a process that is just being made), or null.
+  bool (*register_name)(void* registry, const void* key, const void* value, pid who, slot* owner);
   void (*unregister_name)(void* registry, const void* key);
   pid (*whereis)(void* registry, const void* key);
   const value_operations* key;                         // to print it and to keep a copy of it; null: it cannot be copied
+  const value_operations* value;                       // null: none, or it cannot be copied
   void (*print)(text_sink& out, const void* key);
 };
 
 template <class Key>
 constexpr const value_operations* key_operations() noexcept {
-  if constexpr (std::copy_constructible<Key> || (std::is_array_v<Key> && std::is_trivially_copyable_v<Key>)) return &value_constant<Key>;
+  if constexpr (std::is_void_v<Key>) return nullptr;
+  else if constexpr (std::copy_constructible<Key> || (std::is_array_v<Key> && std::is_trivially_copyable_v<Key>)) return &value_constant<Key>;
   else return nullptr;
 }
 
+/// A registry of this library: it notes in the holder itself what that has, so it must know whether the caller owns the holder.
 template <class Registry, class Key>
+concept names_owned_processes = requires(Registry& registry, const Key& key, pid who, slot* owner,
+                                         const typename Registry::value_type* value) {
+  { registry.claim_for(key, value, who, owner) } -> std::convertible_to<bool>;
+};
+
+template <class Registry, class Key, class Value>
+bool register_via(void* r, const void* k, const void* v, pid who, slot* owner) {
+  auto& registry = *static_cast<Registry*>(r);
+  const Key& key = *static_cast<const Key*>(k);
+  if constexpr (std::is_void_v<Value>) {
+    if constexpr (names_owned_processes<Registry, Key>) return registry.claim_for(key, nullptr, who, owner);
+    else return registry.register_name(key, who);
+  } else {
+    const Value& value = *static_cast<const Value*>(v);
+    if constexpr (names_owned_processes<Registry, Key>) {
+      const typename Registry::value_type kept(value);
+      return registry.claim_for(key, &kept, who, owner);
+    } else {
+      return registry.register_name(key, who, value);
+    }
+  }
+}
+
+template <class Registry, class Key, class Value>
 inline constexpr via_operations via_constant{
-    .register_name = [](void* r, const void* k, pid who) -> bool {
-      return static_cast<Registry*>(r)->register_name(*static_cast<const Key*>(k), who);
-    },
+    .register_name = &register_via<Registry, Key, Value>,
     .unregister_name = [](void* r, const void* k) { static_cast<Registry*>(r)->unregister_name(*static_cast<const Key*>(k)); },
     .whereis = [](void* r, const void* k) -> pid { return static_cast<Registry*>(r)->whereis(*static_cast<const Key*>(k)); },
     .key = key_operations<Key>(),
+    .value = key_operations<Value>(),
     .print = [](text_sink& out, const void* k) { print(out, *static_cast<const Key*>(k)); },
 };
 
@@ -79,6 +114,7 @@ class name_view {
   const detail::via_operations* operations() const noexcept { return operations_; }
   void* registry() const noexcept { return registry_; }
   const void* key() const noexcept { return key_; }
+  const void* value() const noexcept { return value_; }
 
  private:
   friend class owned_name;
@@ -86,11 +122,15 @@ class name_view {
   template <class Registry, class Key>
     requires names_processes<Registry, Key>
   friend name_view via(Registry& registry, const Key& key) noexcept;
+  template <class Registry, class Key, class Value>
+    requires names_processes_with<Registry, Key, Value>
+  friend name_view via(Registry& registry, const Key& key, const Value& value) noexcept;
 
   std::string_view text_{};
   const detail::via_operations* operations_ = nullptr;
   void* registry_ = nullptr;
   const void* key_ = nullptr;
+  const void* value_ = nullptr;
   kind kind_ = kind::none;
 };
 
@@ -106,9 +146,21 @@ template <class Registry, class Key>
   requires names_processes<Registry, Key>
 name_view via(Registry& registry, const Key& key) noexcept {
   name_view n;
-  n.operations_ = &detail::via_constant<Registry, Key>;
+  n.operations_ = &detail::via_constant<Registry, Key, void>;
   n.registry_ = &registry;
   n.key_ = &key;
+  n.kind_ = name_view::kind::via;
+  return n;
+}
+/// The same; who is started under this name is registered with `value`, which is borrowed, too. Look-ups do without it.
+template <class Registry, class Key, class Value>
+  requires names_processes_with<Registry, Key, Value>
+name_view via(Registry& registry, const Key& key, const Value& value) noexcept {
+  name_view n;
+  n.operations_ = &detail::via_constant<Registry, Key, Value>;
+  n.registry_ = &registry;
+  n.key_ = &key;
+  n.value_ = &value;
   n.kind_ = name_view::kind::via;
   return n;
 }
@@ -116,8 +168,8 @@ name_view via(Registry& registry, const Key& key) noexcept {
 /// `"ch3"`, `global "ledger"`, `via "ann"`.
 std::string to_text(const name_view& name);
 
-/// Any kind of name, kept: what a child's specification and a supervisor hold. The registry of a `via` is borrowed; the key
-/// is copied, and so is the text behind a key that is only a view.
+/// Any kind of name, kept: what a child's specification and a supervisor hold. The registry of a `via` is borrowed; key and
+/// value are copied, and so is the text behind a key that is only a view.
 /// Thread: as a string.   Spec: PR-74, SV-1.
 class owned_name {
  public:
@@ -139,6 +191,7 @@ class owned_name {
  private:
   std::string text_{};
   any_value key_{};
+  any_value value_{};
   const detail::via_operations* operations_ = nullptr;
   void* registry_ = nullptr;
   name_view::kind kind_ = name_view::kind::none;
