@@ -8,6 +8,7 @@
 
 #include <coppice/base/assert.hpp>
 
+#include "otp/machine_data.hpp"
 #include "otp/server_data.hpp"
 #include "process/process_timer.hpp"
 #include "process/signal.hpp"
@@ -35,7 +36,8 @@ node* make_tick(slot& self, tick_payload what);
 /// What the typed sends put between a node and its payload.
 std::uint64_t& class_header_of(node& n) noexcept { return *reinterpret_cast<std::uint64_t*>(&n + 1); }
 
-std::string_view callback_name(node_kind kind) noexcept {
+std::string_view callback_name(const slot& self, node_kind kind) noexcept {
+  if (is_machine(self)) return "handle";
   switch (kind) {
     case node_kind::call: return "handle_call";
     case node_kind::cast: return "handle_cast";
@@ -88,7 +90,7 @@ bool is_for_this_class(const slot& self, node& n) noexcept {
 
 /// A message that no callback takes: the sender of a call learns of it, everything else gets a line in the log (GS-121).
 void refuse(slot& self, node* n) noexcept {
-  if (n->kind != node_kind::call) report_unexpected(self, *n, callback_name(n->kind));
+  if (n->kind != node_kind::call) report_unexpected(self, *n, callback_name(self, n->kind));
   dispose(n, exit_reason::bad_request);
 }
 
@@ -153,7 +155,7 @@ void handle_ordinary(slot& self, node* n) noexcept {
   if (d != nullptr) disarm_idle(self, *d);
   const trampoline handler = is_for_this_class(self, *n) ? find_for(self, *n) : nullptr;
   if (handler == nullptr) return refuse(self, n);
-  const std::string_view what = callback_name(n->kind);
+  const std::string_view what = callback_name(self, n->kind);
   handler_frame frame;
   if (d != nullptr && d->is_watched()) run_watched(self, *d, n, handler, frame);
   else run(self, n, handler, frame);
@@ -262,6 +264,8 @@ void handle_tick(slot& self, node* n) noexcept {
       else arm_hibernation(self);
       return;
     case tick_payload::named: return handle_named(self, *d, tick.token);
+    case tick_payload::machine_queue: return run_machine_queue(self);
+    case tick_payload::machine_timeout: return run_machine_timeout(self, tick.token);
   }
 }
 
@@ -448,6 +452,11 @@ void end_server(slot& self, handler_frame& frame, std::string_view what) noexcep
   end_process(self, why);
 }
 
+void run_queued(slot& self, node* n) noexcept {
+  if (is_expired(*n)) return dispose(n, exit_reason::timeout);
+  run_follow_up(self, n, callback_name(self, n->kind));
+}
+
 // --- data ------------------------------------------------------------------------------------------------------------
 
 server_data::~server_data() {
@@ -455,6 +464,7 @@ server_data::~server_data() {
   if (idle.then != nullptr) dispose(idle.then, exit_reason::normal);
   for (const named_timer& t : timers)
     if (t.message != nullptr) dispose(t.message, exit_reason::normal);
+  delete machine;
   switch_off(*this);
 }
 
@@ -508,6 +518,7 @@ void forget_trampolines(slot& self) noexcept {
   if (d == nullptr) return;
   if (d->idle.then != nullptr) d->idle.then->run = nullptr;
   for (const named_timer& t : d->timers) t.message->run = nullptr;
+  if (d->machine != nullptr) forget_machine_trampolines(*d->machine);
 }
 
 // --- current frame ---------------------------------------------------------------------------------------------------
@@ -569,7 +580,7 @@ void handle(slot& self, node* n) noexcept {
 
 /// After a direct call. The caller has its reply in hand and waits only for this, so what follows is queued in front of
 /// everything else and never run here: this frame must stay the one that the fiber shows.
-void finish(slot& self, handler_frame& frame) noexcept { settle(self, frame, "handle_call", false); }
+void finish(slot& self, handler_frame& frame) noexcept { settle(self, frame, callback_name(self, node_kind::call), false); }
 
 void ended(slot& self, const exit_reason& why) {
   server_data* d = data_of(self);
@@ -597,6 +608,15 @@ namespace coppice::detail {
 
 constinit const behaviour gen_server_behaviour{
     .name = "gen_server",
+    .handle = &internal::handle,
+    .finish = &internal::finish,
+    .find = &internal::find_trampoline,
+    .ended = &internal::ended,
+};
+
+/// A machine is a server whose trampolines do more: gen_statem_core.cpp.
+constinit const behaviour gen_statem_behaviour{
+    .name = "gen_statem",
     .handle = &internal::handle,
     .finish = &internal::finish,
     .find = &internal::find_trampoline,

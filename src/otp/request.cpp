@@ -8,6 +8,7 @@
 #include <coppice/process/process.hpp>
 
 #include "otp/gen_core.hpp"
+#include "otp/machine_data.hpp"
 #include "otp/server_data.hpp"
 #include "process/signal.hpp"
 
@@ -30,13 +31,6 @@ void tell_failure(pid caller, reference ref, const exit_reason& why) {
   deliver_to_alias(to, n);
 }
 
-/// A request node that nobody will handle. If the server has died, the monitor says so.
-void unanswered(node& request, const exit_reason& why) noexcept {
-  const call_header& h = internal::header_of(request);
-  if (why.is(exit_reason::bad_request) || why.is(exit_reason::system_limit))
-    tell_failure(h.caller, reference(h.reply_serial), why);
-}
-
 struct waiting {
   answer_record* record;
   bool wants(reference ref) const noexcept {
@@ -48,6 +42,16 @@ struct waiting {
 reference ref_of_response(const void* payload) noexcept { return *static_cast<const reference*>(payload); }
 
 }  // namespace
+}  // namespace coppice::detail
+
+/// A request node that nobody will handle. If the server has died, the monitor says so.
+void coppice::internal::tell_unanswered(node& request, const exit_reason& why) noexcept {
+  const detail::call_header& h = header_of(request);
+  if (why.is(exit_reason::bad_request) || why.is(exit_reason::system_limit))
+    detail::tell_failure(h.caller, reference(h.reply_serial), why);
+}
+
+namespace coppice::detail {
 
 request_core send_request_core(pid to, const message_descriptor& type, void* request, trampoline run, std::uint64_t class_key) {
   const alias_ref alias = monitor_with_alias(to, alias_mode::once);
@@ -55,7 +59,7 @@ request_core send_request_core(pid to, const message_descriptor& type, void* req
   try {
     internal::deliver_bounded(to, internal::new_request_node(type, request, run,
                                                              {.reply = nullptr, .reply_serial = alias.ref.number(), .deadline = sync::never,
-                                                              .caller = alias.owner, .unanswered = &unanswered, .class_key = class_key}));
+                                                              .caller = alias.owner, .unanswered = &internal::tell_unanswered, .class_key = class_key}));
   } catch (...) {
     demonitor_and_flush(alias.ref);
     throw;
@@ -130,6 +134,7 @@ void send_answer(const reply_ticket& to, open_answer answer) noexcept {
 }
 
 void answer_no_reply(const reply_ticket& to, const slot* server) noexcept {
+  if (internal::note_dropped(to, server)) return;                  // by a machine's handler: perhaps it postpones the call
   if (to.slot != nullptr) return fail_reply(to.slot, to.serial, exit_reason::no_reply);
   const slot* me = current_slot();
   if (me != nullptr && me == server && has(*me, ending)) return;   // the monitor of the request tells why

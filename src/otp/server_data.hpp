@@ -25,7 +25,7 @@ namespace coppice::internal {
 
 /// What a tick node carries, and what is to be done when it is handled.
 struct tick_payload {
-  enum what : std::uint8_t { idle, hibernate, named } kind;
+  enum what : std::uint8_t { idle, hibernate, named, machine_queue, machine_timeout } kind;
   std::uint64_t token = 0;
 };
 
@@ -67,6 +67,8 @@ class installed_hook {
   sys::detail::hook_parts parts_;
 };
 
+struct machine_data;                  // of a state machine: machine_data.hpp
+
 struct server_data final : detail::behaviour_data {
   ~server_data() override;
 
@@ -93,6 +95,7 @@ struct server_data final : detail::behaviour_data {
   std::vector<installed_hook> hooks;
 
   std::string last_message;           // of a handler that failed: for the report
+  machine_data* machine = nullptr;    // owned
   exit_reason dying_of = exit_reason::noproc;  // what held messages are answered with when the server ends
 
   bool is_watched() const noexcept { return tracing || counting || log_limit != 0 || log_file >= 0 || !hooks.empty(); }
@@ -102,7 +105,6 @@ struct server_data final : detail::behaviour_data {
 inline const detail::gen_server_table& table_of(const slot& s) noexcept {
   return *static_cast<const detail::gen_server_table*>(s.cls->table);
 }
-inline bool is_server(const slot& s) noexcept { return s.cls.get() != nullptr && s.cls->handles == &detail::gen_server_behaviour; }
 
 /// The data of a server, or null if it has none yet.
 inline server_data* data_of(const slot& s) noexcept {
@@ -117,6 +119,8 @@ void needs_care(slot& s) noexcept;
 /// Does what a handler left to do, until nothing is left. May end the process. `what`: the callback's name.
 /// Not `at_once`: a follow-up is queued in front of what waits instead of run.
 void settle(slot& self, detail::handler_frame& frame, std::string_view what, bool at_once = true) noexcept;
+/// Handles an event that a machine has kept: as an ordinary message, but for the class it was sent to.
+void run_queued(slot& self, node* n) noexcept;
 /// Puts a follow-up (handle_continue, …) in front of everything that waits.
 void follow_first(slot& self, node* then) noexcept;
 /// The end of a server that is not killed: terminate, reports, its caller, the process.
@@ -148,6 +152,11 @@ inline bool is_system_request(const node& n) noexcept {
 void apply_debug(slot& self, const sys::debug_options& debug);
 void switch_off(server_data& d) noexcept;
 server_status formatted_status(slot& self, server_status raw) noexcept;
+
+// --- request.cpp -----------------------------------------------------------------------------------------------------
+
+/// call_header::unanswered of a request whose caller waits for a message.
+void tell_unanswered(node& request, const exit_reason& why) noexcept;
 
 // --- queued_call.cpp -------------------------------------------------------------------------------------------------
 

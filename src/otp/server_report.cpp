@@ -5,6 +5,7 @@
 // It goes out before the crash report of the process.
 #include <coppice/base/log_sink.hpp>
 
+#include "otp/machine_data.hpp"
 #include "otp/server_data.hpp"
 #include "process/crash_report.hpp"
 #include "process/query.hpp"
@@ -96,6 +97,17 @@ report report_of(const slot& self, std::string_view kind, std::string doing) {
   return r;
 }
 
+/// What a machine had put aside.
+void describe_machine(const machine_data& m, report& r) {
+  std::string postponed;
+  for (const node* n = m.postponed.first; n != nullptr && postponed.size() < 200; n = n->next)
+    postponed += (postponed.empty() ? "" : ", ") + printed(*n->type, detail::payload_of(const_cast<node&>(*n)));
+  if (!postponed.empty()) r.fields.push_back({"postponed", std::to_string(m.postponed.size()) + ": " + postponed});
+  std::string timeouts;
+  for (const std::string& t : running_timeouts(m)) timeouts += (timeouts.empty() ? "" : ", ") + t;
+  if (!timeouts.empty()) r.fields.push_back({"timeouts", timeouts});
+}
+
 }  // namespace
 
 void report_server(slot& self, const detail::handler_frame& frame, std::string_view what) noexcept {
@@ -111,11 +123,14 @@ void report_server(slot& self, const detail::handler_frame& frame, std::string_v
       for (const sys::event& e : d->log) raw.log.push_back(sys::to_text(e));
     const server_status shown = formatted_status(self, std::move(raw));
 
-    report r = report_of(self, "server", std::string(what) + "(" + shown.message + ")");
+    const machine_data* machine = data_of(self) != nullptr ? data_of(self)->machine : nullptr;
+    const bool entering = machine != nullptr && machine->failed_in_enter;
+    report r = report_of(self, "server", (entering ? "enter after " : "") + std::string(what) + "(" + shown.message + ")");
     r.fields.push_back({"why", shown.reason});
     if (!frame.reason.trace().empty()) r.fields.push_back({"thrown in", std::string(frame.reason.trace())});
-    if (std::string client = client_of(frame); what == "handle_call" && !client.empty()) r.fields.push_back({"asked by", std::move(client)});
+    if (std::string client = client_of(frame); (what == "handle_call" || what == "handle") && !client.empty()) r.fields.push_back({"asked by", std::move(client)});
     r.fields.push_back({"state", shown.state});
+    if (machine != nullptr) describe_machine(*machine, r);
     if (std::string queue = queue_of(self); !queue.empty()) r.fields.push_back({"queue", std::move(queue)});
     if (const auto ancestors = detail::ancestors_of(self); !ancestors.empty())
       r.fields.push_back({"tree", "started by " + titled(ancestors.front())});

@@ -8,6 +8,7 @@
 #include <coppice/otp/start.hpp>
 
 #include "otp/gen_server_core.hpp"
+#include "otp/machine_data.hpp"
 #include "otp/server_data.hpp"
 #include "process/query.hpp"
 #include "process/signal.hpp"
@@ -355,6 +356,7 @@ status get_status(const detail::target& server, const asking& how) {
       s.log_file = d->log_path;
       s.hooks = d->hooks.size();
       s.held = d->held.size();
+      if (d->machine != nullptr) s.postponed = d->machine->postponed.size(), s.timeouts = internal::running_timeouts(*d->machine);
       for (const event& e : d->log) raw.log.push_back(to_text(e));
     }
     text_sink out;

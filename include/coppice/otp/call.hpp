@@ -198,7 +198,13 @@ result<void, call_error> try_cast(const named<S>& server, M message) { return de
 /// Sends a plain message to a server of a known class: its handle_info for that type gets it.   Spec: GS-120.
 template <class S, class M>
 void send(const server_ref<S>& server, M message) {
-  if constexpr (detail::has_handle_info<S, M>) {
+  if constexpr (detail::is_machine<S>) {
+    if constexpr (detail::check_cast<S, M>()) {
+      const detail::open_node n = detail::new_info(descriptor_of<M>(), detail::cast_trampoline<S, M>(), detail::key_of_class<S, M>());
+      ::new (n.place) M(std::move(message));
+      (void)detail::cast_core(server.id(), n.made);
+    }
+  } else if constexpr (detail::has_handle_info<S, M>) {
     if constexpr (detail::check_info<S, M>()) {
       constexpr detail::trampoline run = detail::found_by_key<S, M>() ? nullptr : &detail::run_info<S, M>;
       const detail::open_node n = detail::new_info(descriptor_of<M>(), run, detail::key_of_class<S, M>());

@@ -64,7 +64,7 @@ template <class S, class Before, class Own, class After>
 inline constexpr child_class server_child{
     .name = short_type_name<S>(),
     .key = type_hash<S>(),
-    .behaviour = "gen_server",
+    .behaviour = is_machine<S> ? "gen_statem" : "gen_server",
     .arguments = &value_constant<Own>,
     .before = operations_unless_empty<Before>(),
     .after = operations_unless_empty<After>(),

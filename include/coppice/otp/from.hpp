@@ -115,6 +115,7 @@ class [[nodiscard]] from {
   /// For the library.
   from(detail::reply_ticket to, detail::slot* server) noexcept
       : to_(to), server_(server), unwinding_(std::uncaught_exceptions()) {}
+  detail::reply_ticket release() && noexcept { return std::exchange(to_, {}); }
 
  private:
   void drop() noexcept {

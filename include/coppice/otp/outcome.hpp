@@ -41,8 +41,12 @@ struct wait_action { std::int64_t wait; };
 struct hibernate_action {};
 template <class X>
 struct continue_action { X value; };
+struct repeat_word {};
 
 }  // namespace detail
+
+/// Again: a timer that starts anew whenever it has fired (server_timer.hpp); a machine that enters its state anew (next.hpp).
+inline constexpr detail::repeat_word repeat{};
 
 /// A message that the server sends itself when nothing arrives in time: what timeout_with and hibernate_with make. Named in
 /// the list of an `outcome` that may use it.   Spec: GS-93, GS-94.

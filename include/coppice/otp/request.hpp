@@ -173,10 +173,10 @@ class request_set {
     for (const auto& e : entries_) visit(e.request.ref(), e.label);
   }
 
-  /// The next response. With `keep` its entry stays in the collection, as one that nobody may wait for again.
+  /// The next response. With `keep_entry` its entry stays in the collection, as one that nobody may wait for again.
   /// Returns:  nothing, at once, if the collection is empty (GS-58). At the timeout: a timeout error, and all requests stay
   ///           (GS-59); the label is then a default-constructed one.
-  std::optional<labelled_response<R, Label>> wait_response(duration timeout = infinity, bool keep = false) {
+  std::optional<labelled_response<R, Label>> wait_response(duration timeout = infinity, bool keep_entry = false) {
     if (entries_.empty()) return std::nullopt;
     std::optional<detail::stored<R>> value;
     const auto record = detail::wait_for_answer<R>(refs_, timeout, value);
@@ -186,7 +186,7 @@ class request_set {
     entry& e = entries_[at];
     auto response = detail::as_result<R>(record, e.request.server(), value);
     (void)e.request.release();
-    if (keep) {
+    if (keep_entry) {
       refs_[at] = {};
       return labelled_response<R, Label>{std::move(response), e.label};
     }
@@ -195,18 +195,18 @@ class request_set {
     refs_.erase(refs_.begin() + static_cast<std::ptrdiff_t>(at));
     return taken;
   }
-  std::optional<labelled_response<R, Label>> wait_response(deadline until, bool keep = false) { return wait_response(until.left(), keep); }
+  std::optional<labelled_response<R, Label>> wait_response(deadline until, bool keep_entry = false) { return wait_response(until.left(), keep_entry); }
 
   /// As wait_response; at the timeout all requests of the collection are abandoned (GS-59).
-  std::optional<labelled_response<R, Label>> receive_response(duration timeout = infinity, bool keep = false) {
-    auto r = wait_response(timeout, keep);
+  std::optional<labelled_response<R, Label>> receive_response(duration timeout = infinity, bool keep_entry = false) {
+    auto r = wait_response(timeout, keep_entry);
     if (r && !r->response && r->response.error().is(call_error::timeout)) {
       entries_.clear();
       refs_.clear();
     }
     return r;
   }
-  std::optional<labelled_response<R, Label>> receive_response(deadline until, bool keep = false) { return receive_response(until.left(), keep); }
+  std::optional<labelled_response<R, Label>> receive_response(deadline until, bool keep_entry = false) { return receive_response(until.left(), keep_entry); }
 
   /// Whether `m` is the response to one of the requests; then its entry is removed.   Spec: GS-57.
   std::optional<labelled_response<R, Label>> check_response(message& m) {

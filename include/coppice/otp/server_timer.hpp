@@ -18,10 +18,6 @@
 
 namespace coppice {
 
-/// Marks a timer that starts again whenever it has fired.
-struct repeat_timer {};
-inline constexpr repeat_timer repeat{};
-
 namespace detail {
 template <class S, class M>
 open_node timer_node_for(M& message) {
@@ -40,7 +36,7 @@ void start_timer(const S*, std::string_view name, duration wait, M message) {
 }
 /// The same, again and again, without drift.
 template <class S, std::copy_constructible M>
-void start_timer(const S*, std::string_view name, duration every, M message, repeat_timer) {
+void start_timer(const S*, std::string_view name, duration every, M message, detail::repeat_word) {
   detail::start_named_timer(name, every, every, detail::timer_node_for<S>(message).made,
                             [](void* to, const void* from) { ::new (to) M(*static_cast<const M*>(from)); });
 }

@@ -84,12 +84,15 @@ struct status {
   std::string log_file{};
   std::size_t hooks = 0;
   std::size_t held = 0;         ///< ordinary messages that wait for the resume
+  std::size_t postponed = 0;    ///< of a state machine: events that wait for a change of state (SE-44)
+  std::vector<std::string> timeouts{};   ///< of a state machine: those that run, `state_timeout in 9.8 s`
   server_status formatted{};    ///< through format_status, where the class has one
 };
 
 namespace detail {
 
 using coppice::detail::slot;
+using coppice::detail::state_held;
 using coppice::detail::system_call;
 using coppice::detail::system_request;
 using coppice::detail::target;
@@ -104,7 +107,7 @@ exit_reason current_failure() noexcept;
 /// What a typed request carries to the server and back.
 template <class S>
 struct state_request {
-  std::optional<S> state;
+  std::optional<state_held<S>> state;
   exit_reason failure;
   bool right_class = true;
 };
@@ -114,21 +117,21 @@ void copy_state(slot& self, void* raw) noexcept {
   auto& request = *static_cast<state_request<S>*>(raw);
   try {
     if (coppice::detail::class_key_of(self) != type_hash<S>()) request.right_class = false;
-    else request.state.emplace(*static_cast<const S*>(coppice::detail::state_of_server(self)));
+    else request.state.emplace(*static_cast<const state_held<S>*>(coppice::detail::state_of_server(self)));
   } catch (...) {
     request.failure = current_failure();
   }
 }
 
 template <class S>
-S finish(const target& to, state_request<S>& request, std::string_view what) {
+state_held<S> finish(const target& to, state_request<S>& request, std::string_view what) {
   if (!request.right_class) coppice::detail::throw_bad_class(to, short_type_name<S>());
   if (!request.state) coppice::detail::throw_sys_failed(to, request.failure, what);
   return std::move(*request.state);
 }
 
 template <class S>
-S get_state_at(const target& to, const asking& how) {
+state_held<S> get_state_at(const target& to, const asking& how) {
   state_request<S> request;
   system_call(to, {.run = &copy_state<S>, .context = &request}, how.timeout(), "sys::get_state", how.is_urgent());
   return finish(to, request, "sys::get_state");
@@ -148,16 +151,16 @@ void replace(slot& self, void* raw) noexcept {
   }
   const auto make = [](void* place, void* old, void* context) {
     auto& r = *static_cast<replace_request<S, F>*>(context);
-    S next((*r.change)(*static_cast<const S*>(old)));
+    state_held<S> next((*r.change)(*static_cast<const state_held<S>*>(old)));
     r.state.emplace(next);
-    ::new (place) S(std::move(next));
+    ::new (place) state_held<S>(std::move(next));
   };
   request.failure = exchange_state(self, coppice::detail::class_constant<S>, make, &request);
   if (!request.failure.is(exit_reason::normal)) request.state.reset();
 }
 
 template <class S, class F>
-S replace_state_at(const target& to, F& change, const asking& how) {
+state_held<S> replace_state_at(const target& to, F& change, const asking& how) {
   replace_request<S, F> request;
   request.change = &change;
   system_call(to, {.run = &replace<S, F>, .context = &request}, how.timeout(), "sys::replace_state", how.is_urgent());
@@ -184,9 +187,10 @@ void change(slot& self, void* raw) noexcept {
   if (!request.was_suspended || !request.right_class) return;
   const auto make = [](void* place, void* old, void* context) {
     auto& r = *static_cast<change_request<S, Extra>*>(context);
-    S next(*static_cast<const S*>(old));
-    next.code_change(r.version, *r.extra);
-    ::new (place) S(std::move(next));
+    state_held<S> next(*static_cast<const state_held<S>*>(old));
+    if constexpr (coppice::detail::is_machine<S>) next.data.code_change(r.version, *r.extra);
+    else next.code_change(r.version, *r.extra);
+    ::new (place) state_held<S>(std::move(next));
   };
   request.failure = exchange_state(self, coppice::detail::class_constant<S>, make, &request);
 }
@@ -204,7 +208,9 @@ void upgrade(slot& self, void* raw) noexcept {
   request.was_suspended = is_suspended(self);
   request.right_class = coppice::detail::class_key_of(self) == type_hash<Old>();
   if (!request.was_suspended || !request.right_class) return;
-  const auto make = [](void* place, void* old, void*) { ::new (place) New(New::upgrade(*static_cast<const Old*>(old))); };
+  const auto make = [](void* place, void* old, void*) {
+    ::new (place) state_held<New>(New::upgrade(*static_cast<const state_held<Old>*>(old)));
+  };
   request.failure = exchange_state(self, coppice::detail::class_constant<New>, make, nullptr);
 }
 
@@ -227,22 +233,22 @@ void install_hook(const target& server, std::string_view id, const hook_parts& w
 
 // --- state -----------------------------------------------------------------------------------------------------------
 
-/// A copy of the server's state.   Spec: GS-160.
+/// A copy of the server's state; of a machine, its data and the state it is in (machine_state).   Spec: GS-160, SE-44.
 template <class S>
-S get_state(const server_ref<S>& server, const asking& how = {}) { return detail::get_state_at<S>(server, how); }
+coppice::detail::state_held<S> get_state(const server_ref<S>& server, const asking& how = {}) { return detail::get_state_at<S>(server, how); }
 template <class S>
-S get_state(const named<S>& server, const asking& how = {}) { return detail::get_state_at<S>(server, how); }
+coppice::detail::state_held<S> get_state(const named<S>& server, const asking& how = {}) { return detail::get_state_at<S>(server, how); }
 /// The state as text, for who does not know the class.   Spec: GS-160.
 std::string state_text(const detail::target& server, const asking& how = {});
 
 /// Gives the server the state `change(old)`, and returns a copy of it. If `change` throws, the state is what it was and the
 /// caller gets call_error::failed with the cause; the server lives. Works while suspended.   Spec: GS-161.
 template <class S, class F>
-S replace_state(const server_ref<S>& server, F change, const asking& how = {}) {
+coppice::detail::state_held<S> replace_state(const server_ref<S>& server, F change, const asking& how = {}) {
   return detail::replace_state_at<S>(server, change, how);
 }
 template <class S, class F>
-S replace_state(const named<S>& server, F change, const asking& how = {}) {
+coppice::detail::state_held<S> replace_state(const named<S>& server, F change, const asking& how = {}) {
   return detail::replace_state_at<S>(server, change, how);
 }
 

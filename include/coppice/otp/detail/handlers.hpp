@@ -22,8 +22,25 @@ using reply_of = typename detail::reply_of_helper<Q>::type;
 
 struct server_options;
 struct server_status;
+template <class... S>
+struct states;
+template <class M>
+struct machine_state;
 
 namespace detail {
+
+// --- other behaviours ------------------------------------------------------------------------------------------------
+
+template <class L>
+inline constexpr bool is_state_list = false;
+template <class... S>
+inline constexpr bool is_state_list<states<S...>> = true;
+/// A class that lists its states is a state machine: gen_statem.hpp.
+template <class S>
+concept is_machine = requires { typename S::all; } && is_state_list<typename S::all>;
+/// The checks and trampolines of a state machine: machine.hpp.
+template <class M>
+struct machine_class;
 
 template <class S>
 concept complete = requires { sizeof(S); };
@@ -149,6 +166,16 @@ consteval bool found_by_key() {
 
 // --- the checks ------------------------------------------------------------------------------------------------------
 
+/// Those of a state machine: machine.hpp. `In` names the state whose handler is wrong, so that g++'s first line shows it.
+template <class M, class E>
+struct wrong_handler {};
+template <class M, class Q, class In = typename wrong_handler<M, Q>::type>
+  requires is_machine<M>
+consteval bool check_call();
+template <class M, class E, class In = typename wrong_handler<M, E>::type>
+  requires is_machine<M>
+consteval bool check_cast();
+
 template <class S, class Q>
 consteval bool call_fits() {
   if constexpr (takes_call_from<S, Q>) return answers_nobody<call_from_result<S, Q>>::value;
@@ -166,6 +193,7 @@ template <class S, class Q>
 concept handle_continue_for_call = call_follows<S, Q>();
 
 template <class S, class Q>
+  requires(!is_machine<S>)
 consteval bool check_call() {
   static_assert(!!names_its_reply<Q>, "coppice: the request does not say what its reply is: add `using reply = T;` (void: an acknowledgement).");
   if constexpr (!names_its_reply<Q>) {
@@ -208,6 +236,7 @@ template <class S, class X>
 concept handle_continue_answers_nobody = answers_nobody<continue_result<S, X>>::value;
 
 template <class S, class M>
+  requires(!is_machine<S>)
 consteval bool check_cast() {
   if constexpr (is_protocol<S>) {
     static_assert(in_list<M, S>, "coppice: the message is not in the protocol (the list messages<...>) of this server.");

@@ -311,9 +311,17 @@ void init_said(handler_frame& frame, init_request& request, F&& form) {
   }
 }
 
+template <class S, class... A>
+void run_server_init(handler_frame& frame) noexcept;
+
 /// Makes the state from the arguments: by init if there is one for them, else S{arguments…}.
 template <class S, class... A>
 void run_init(handler_frame& frame) noexcept {
+  if constexpr (is_machine<S>) return machine_class<S>::template init<A...>(frame);
+  else run_server_init<S, A...>(frame);
+}
+template <class S, class... A>
+void run_server_init(handler_frame& frame) noexcept {
   auto& request = *static_cast<init_request*>(frame.request);
   try {
     std::tuple<A...> arguments(std::move(*static_cast<std::tuple<A...>*>(request.arguments)));
@@ -356,6 +364,11 @@ concept init_returns_a_form = !made_by_init<S, A...> || is_init_form<decltype(st
 template <class S>
 concept is_struct = std::is_class_v<S>;
 
+/// Of a state machine: machine.hpp.
+template <class M, class... A>
+  requires is_machine<M>
+consteval bool check_server();
+
 template <class S, class... A>
 consteval bool check_server() {
   static_assert(!!is_struct<S>, "coppice: this is no server: a server is a struct with handlers.");
@@ -394,6 +407,14 @@ consteval std::uint32_t flags_of() {
 template <class S, class M>
 consteval protocol_entry protocol_entry_of() {
   protocol_entry e{descriptor_of<M>().key, &descriptor_of<M>(), nullptr, nullptr, nullptr};
+  if constexpr (is_machine<S>) {
+    if constexpr (names_its_reply<M>) {
+      if constexpr (check_call<S, M>()) e.call = machine_class<S>::template call<M>;
+    } else {
+      if constexpr (check_cast<S, M>()) e.cast = e.info = machine_class<S>::template event<M>;
+    }
+    return e;
+  }
   if constexpr (names_its_reply<M>) {
     if constexpr (has_handle_call<S, M>)
       if constexpr (check_call<S, M>()) e.call = &run_call<S, M>;
@@ -451,19 +472,39 @@ constexpr gen_server_table make_table() {
 template <class S>
 inline constexpr gen_server_table table_constant = make_table<S>();
 
+/// What the process of a class holds.
+template <class S>
+struct held_by { using type = S; };
+template <class S>
+  requires is_machine<S>
+struct held_by<S> { using type = machine_state<S>; };
+template <class S>
+using state_held = typename held_by<S>::type;
+
+template <class S>
+constexpr const behaviour* behaviour_for() noexcept {
+  if constexpr (is_machine<S>) return machine_class<S>::handles;
+  else return &gen_server_behaviour;
+}
+template <class S>
+constexpr const gen_server_table* table_for() noexcept {
+  if constexpr (is_machine<S>) return machine_class<S>::table();
+  else return &table_constant<S>;
+}
+
 template <class S>
 inline constexpr class_descriptor class_constant{
     .name = short_type_name<S>(),
     .key = type_hash<S>(),
-    .state_size = sizeof(S),
-    .state_align = alignof(S),
+    .state_size = sizeof(state_held<S>),
+    .state_align = alignof(state_held<S>),
     .flags = flags_of<S>(),
     .stack_bytes = options_of<S>().stack_bytes,
-    .destroy = &destroy_message<S>,
-    .print = &print_message<S>,
+    .destroy = &destroy_message<state_held<S>>,
+    .print = &print_message<state_held<S>>,
     .body = nullptr,
-    .handles = &gen_server_behaviour,
-    .table = &table_constant<S>,
+    .handles = behaviour_for<S>(),
+    .table = table_for<S>(),
 };
 
 /// Which class the sender of a Q means. 0: any class that knows the message, also the one that S was upgraded to (C3).
@@ -484,11 +525,13 @@ inline constexpr call_site site_of{name_of_class<S>(), key_of_class<S, Q>(), std
 template <class S, class Q>
 constexpr trampoline call_trampoline() {
   if constexpr (found_by_key<S, Q>()) return nullptr;
+  else if constexpr (is_machine<S>) return machine_class<S>::template call<Q>;
   else return &run_call<S, Q>;
 }
 template <class S, class M>
 constexpr trampoline cast_trampoline() {
   if constexpr (found_by_key<S, M>()) return nullptr;
+  else if constexpr (is_machine<S>) return machine_class<S>::template event<M>;
   else return &run_cast<S, M>;
 }
 
