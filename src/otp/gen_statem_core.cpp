@@ -11,6 +11,7 @@
 // Everything here runs as the machine, on its own fiber (a leaf: on its caller's stack).
 #include <coppice/base/assert.hpp>
 
+#include "otp/gen_core.hpp"
 #include "otp/gen_server_core.hpp"
 #include "otp/machine_data.hpp"
 #include "otp/server_data.hpp"
@@ -170,8 +171,17 @@ node* make_event(slot& self, const message_descriptor& type, void* event, trampo
   n->run = run;
   n->kind = node_kind::info;
   n->serial = self.serial.load(sync::relaxed);
-  type.move(detail::payload_of(*n), event);
+  try {
+    type.move(detail::payload_of(*n), event);
+  } catch (...) {
+    detail::free_node(n);
+    throw;
+  }
   return n;
+}
+detail::call_header header_for(const reply_ticket& to) noexcept {
+  return {.reply = to.slot, .reply_serial = to.serial, .deadline = sync::never, .caller = to.caller,
+          .unanswered = to.slot == nullptr ? &tell_unanswered : nullptr, .class_key = 0};
 }
 node* make_call_event(slot& self, const message_descriptor& type, trampoline run, const reply_ticket& to) {
   node* n = allocate_node_behind(sizeof(detail::call_header), type.size, type.align);
@@ -179,8 +189,7 @@ node* make_call_event(slot& self, const message_descriptor& type, trampoline run
   n->run = run;
   n->kind = node_kind::call;
   n->serial = self.serial.load(sync::relaxed);
-  ::new (&header_of(*n)) detail::call_header{.reply = to.slot, .reply_serial = to.serial, .deadline = sync::never, .caller = to.caller,
-                                             .unanswered = to.slot == nullptr ? &tell_unanswered : nullptr, .class_key = 0};
+  ::new (&header_of(*n)) detail::call_header(header_for(to));
   return n;
 }
 
@@ -340,8 +349,9 @@ void machine_turn::returned(const message_descriptor& type, void* event, trampol
     make_machine(self).postponed.push_back(n);
     return;
   }
-  node* n = make_call_event(self, type, run, was_lent ? lent : take_ticket(frame));
-  type.move(payload_of(*n), event);
+  const reply_ticket to = was_lent ? lent : take_ticket(frame);
+  node* n = new_request_node(type, event, run, header_for(to));
+  n->serial = self.serial.load(internal::sync::relaxed);
   make_machine(self).postponed.push_back(n);
 }
 

@@ -320,7 +320,7 @@ TEST_CASE("SE-1 SE-2 down, exit signals and unknown messages are events") {
   const auto m = start<watcher>({}, watched);
   send(m.id(), wish{"?"});
   CHECK(call(m, watcher::unknown_text{}) == "wish");
-  exit(m, exit_reason("hint"));
+  CHECK(run_process([m] { exit(m.id(), exit_reason("hint")); }).is(exit_reason::normal));   // from one that is not its parent
   CHECK(call(m, watcher::unknown_text{}) == "exit hint");
   send(watched, bring{1});
   CHECK(eventually([&] { return sys::get_state(m).in<watcher::alarmed>() != nullptr; }));
