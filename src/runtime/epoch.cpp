@@ -154,7 +154,8 @@ void adopt_orphans(retired_boxes& own) noexcept {
 void close_batch(retired_boxes& own) noexcept {
   batch* full = own.open;
   own.open = nullptr;
-  full->stamp = current_epoch.load(sync::seq_cst);  // after the unlinking of the last one
+  sync::fence(sync::seq_cst);                    // the last one may have been unlinked by a plain store
+  full->stamp = current_epoch.load(sync::seq_cst);
   program.bytes.fetch_add(full->bytes, sync::relaxed);
   own.closed.append(full);
 }
@@ -209,7 +210,7 @@ void announce(reader& r) noexcept {
 }
 
 void guard::enter_again() noexcept {
-  drop_holder(node_);
+  drop_count();
   counted_ = false;
   node_ = nullptr;
   enter();
@@ -227,10 +228,8 @@ void guard::unlink(reader& r) noexcept {
 struct guard_list {
   static void count(reader& r, const void* bottom, const void* top) noexcept {
     for (guard* g = r.guards.load(sync::relaxed); g != nullptr && g >= bottom && g < top; g = g->below_) {
-      if (g->node_ != nullptr) {
-        if (!planted::is(planted::view_left_uncounted)) g->node_->holders.fetch_add(1, sync::relaxed);
-        g->counted_ = true;
-      }
+      if (g->node_ != nullptr && !planted::is(planted::view_left_uncounted)) g->node_->holders.fetch_add(1, sync::relaxed);
+      g->counted_ = true;
       r.guards.store(g->below_, sync::release);
     }
   }

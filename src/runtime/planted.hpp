@@ -48,6 +48,15 @@ enum fault : int {
   retry_without_attempt,      // an attempt that was cancelled starts the child all the same
   lagging_reader_passed_over, // the epoch moves on although a reader may still look
   freed_one_epoch_early,
+  roll_back_by_store,         // a word that a killer has taken is given free by its victim
+  doomed_forgotten,           // a body that catches the signal to begin anew may commit
+  publishing_not_awaited,     // a reader sees one half of a commit
+  killed_while_committing,    // a word is taken from one who commits
+  version_unchecked,          // a writer does not see what was committed since its snapshot
+  kill_unseen,                // one who commits does not look whether it was killed
+  action_counted_before_push, // a runner may find nothing where it was told there is something
+  action_pushed_relaxed,
+  restart_without_run,        // a parked agent is not handed over by its restart
   view_left_uncounted,        // a fiber leaves its stack with a view, and nothing holds what that shows
   result_waited_by_store,     // an owner's wait overwrites the end of its task
   result_done_by_store,       // a task's end overwrites its owner's wait

@@ -83,6 +83,7 @@ thread_block::thread_block()
 }
 
 thread_block::~thread_block() {
+  if (keepsake != nullptr) drop_keepsake(keepsake);
   leave_epochs(*this);
   if (warm != nullptr) fibers.give(warm);
 }

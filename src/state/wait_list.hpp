@@ -22,6 +22,8 @@ class wait_list {
     return wait([](void* c) -> bool { return (*static_cast<std::remove_reference_t<Ready>*>(c))(); }, &ready, timeout);
   }
   void wake_all() noexcept;
+  /// Whether somebody is in the list; a hint.
+  bool has_waiters() const noexcept { return first_.load(sync::acquire) != nullptr; }
 
  private:
   struct entry {

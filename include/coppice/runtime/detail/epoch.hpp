@@ -12,7 +12,7 @@
 // Invariants
 //   1. A guard is in its thread's list before the pointer it protects is loaded; the announcement of a new epoch is fenced
 //      before the first such load.
-//   2. A batch of retired boxes is stamped with the epoch after the last of them was unlinked by a locked instruction, and
+//   2. A batch of retired boxes is stamped with the epoch after the last of them was unlinked, with a full fence between, and
 //      freed two epochs later.
 //   3. The epoch moves from e to e + 1 only when every reader has announced e, or has no guard (seen after a heavy fence).
 //   4. `holders` is 1 for whom the box is linked (or retired) for, and one more for each snapshot and each counted guard. A box
@@ -76,7 +76,7 @@ value_box<T, Head>* make_box(Make&& make) {
 }
 /// Frees a box that nobody else has seen.
 void discard(box* b) noexcept;
-/// Frees `b`, which was unlinked just now by a locked instruction, when nobody can see it any more.
+/// Frees `b`, which is unlinked, when nobody can see it any more.
 void retire(box* b) noexcept;
 /// One holder less; the last one frees it.
 void drop_holder(box* b) noexcept;
@@ -110,7 +110,7 @@ class guard {
   guard() noexcept { enter(); }
   ~guard() {
     if (counted_) [[unlikely]] {
-      drop_holder(node_);
+      drop_count();
       return;
     }
     reader& r = this_reader();
@@ -132,11 +132,11 @@ class guard {
   /// From now on protects `b`, which was visible at some time since this guard (or one below it) came into the list.
   void keep(box* b) noexcept { node_ = b; }
   box* kept() const noexcept { return node_; }
-  /// Its fiber has left its stack since: only the box that it then protected is protected.
+  /// Its fiber has left its stack since: only the box, if any, that it then protected is protected.
   bool is_counted() const noexcept { return counted_; }
   /// Protects `b` instead, which the caller holds by a count that this guard takes over.
   void take_over(box* b) noexcept {
-    drop_holder(node_);
+    drop_count();
     node_ = b;
   }
 
@@ -151,6 +151,9 @@ class guard {
       announce(r);
   }
   void enter_again() noexcept;
+  void drop_count() noexcept {
+    if (node_ != nullptr) drop_holder(node_);
+  }
   void unlink(reader& r) noexcept;
 
   guard* below_;

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// agent_core: what the compiled half of agents (src/state/agent.cpp) knows of one. The protocol of the queue is described there.
+#pragma once
+
+#include <coppice/base/detail/sync.hpp>
+#include <coppice/base/time.hpp>
+#include <coppice/runtime/detail/epoch.hpp>
+#include <coppice/state/detail/observers.hpp>
+#include <coppice/state/executor.hpp>
+
+#include <cstdint>
+#include <exception>
+#include <span>
+
+namespace coppice {
+enum class error_mode : std::uint8_t;
+}
+
+namespace coppice::detail {
+
+struct agent_core;
+
+/// Something that goes out when the transaction (or the action) in which it was made is over, or never.
+struct held_send {
+  void (*go)(held_send& self) noexcept = nullptr;
+  void (*drop)(held_send& self) noexcept = nullptr;
+  held_send* next = nullptr;
+};
+
+/// One action under way. Made by a template, which knows the function; run by the core.
+struct action : held_send {
+  action* behind = nullptr;                      // inbox: the next older one; queue: the next newer one
+  agent_core* to = nullptr;
+  executor* by = nullptr;
+  /// Makes the next value from the present one. Null: a marker of await.
+  box* (*apply)(action& self, const box& now) = nullptr;
+  void (*destroy)(action& self) noexcept = nullptr;  // the object; not its memory
+  std::uint32_t bytes = 0;
+};
+
+/// How an agent's error handler is called.
+struct handler_head : box {
+  using box::box;
+  void (*call)(const handler_head& self, void* agent, const std::exception_ptr& why) = nullptr;
+};
+
+struct alignas(64) agent_core {
+  agent_core(observers_cell& hanging_on, void* agent, box* first) noexcept;
+  ~agent_core();
+
+  sync::atomic<box*> value{nullptr, "agent value"};
+  sync::atomic<std::uint32_t> failed{0, "failed"};   // set under lock
+  sync::atomic<std::uint64_t> queued{0, "queued"};   // actions sent and not over; who makes it 1 has the agent run
+  sync::atomic<action*> inbox{nullptr, "agent inbox"};  // newest first
+  sync::var<action*> first{nullptr, "agent queue"};  // the runner's
+  sync::var<action*> last{nullptr};
+  sync::spinlock lock;                               // guards what follows
+  bool parked = false;                               // failed, with actions queued: restart lets it run
+  std::exception_ptr error{};
+  error_mode mode{};
+  sync::atomic<box*> handler{nullptr, "handler"};
+  sync::atomic<std::uint32_t> restarting;
+  observers_cell* observers;
+  void* self;                                        // the agent<T>
+};
+
+/// Sends, or holds, `a`; takes it in any case. Throws needs_restart, rejected.
+void send_action(agent_core& to, executor& by, action* a);
+[[noreturn]] void refuse_null();
+void replace_handler(agent_core& a, handler_head* handler) noexcept;
+std::exception_ptr error_of(agent_core& a) noexcept;
+/// Takes `fresh`. Throws state_error when the agent has not failed, and what the validator throws.
+void restart_agent(agent_core& a, box* fresh, bool clear);
+/// Waits until what the caller has sent to all of them has run.   Returns: false when the time was up first.
+bool await_agents(std::span<agent_core* const> agents, duration limit);
+agent_core* running_agent() noexcept;
+
+}  // namespace coppice::detail

@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// agent: the queue of an agent, how its actions run, fail and are held back, and waiting for them.
+//
+// `queued` counts the actions that are sent and not over. Who makes it 1 hands the agent to the executor of that action; from
+// then on exactly one *runner* has it, until the count is 0 again or the agent has failed. A sender pushes to the inbox before
+// it counts, so a runner that sees a count finds an action.
+//
+//   send     push; queued + 1; was 0: execute(run_agent) on the action's executor
+//   runner   take the oldest; run; queued - 1; not 0: go on here, or hand over where the next action names another executor, or
+//            where somebody else waits for this one (each action is one task of its executor, AG-7)
+//   failed   the runner parks the agent with what is queued; restart hands it over anew
+//
+// Invariants
+//   1. One runner: who made `queued` 1, or was handed the agent, or restarted a parked one.
+//   2. The value is written by the runner, and by restart while no runner runs: the agent has failed.
+//   3. What an action holds back goes out after its watches, or is dropped with it.
+// Design note: docs/internals/agents.md.
+#include <coppice/state/agent.hpp>
+
+#include <coppice/base/assert.hpp>
+
+#include "runtime/planted.hpp"
+#include "state/activity.hpp"
+#include "state/transaction.hpp"
+#include "state/wait_list.hpp"
+
+#include <exception>
+#include <string>
+
+namespace coppice::internal {
+
+/// The running action.
+struct action_frame {
+  detail::agent_core* agent;
+  detail::held_sends held{};
+  bool is_handling = false;                      // its error handler runs: sends go out at once
+};
+
+}  // namespace coppice::internal
+
+namespace coppice::detail {
+
+namespace {
+
+using internal::action_frame;
+using internal::activity;
+using internal::current_activity;
+using internal::inside;
+namespace planted = internal::planted;
+
+/// What a waiter of await waits for; its markers outlive it when its time is up.
+struct awaited {
+  sync::atomic<std::uint32_t> holders{1};
+  sync::atomic<std::uint32_t> missing{0, "markers missing"};
+  sync::atomic<std::uint32_t> dropped{0};
+  internal::wait_list waiters;
+
+  void drop() noexcept {
+    if (holders.fetch_sub(1, sync::acq_rel) == 1) delete this;
+  }
+  void arrived(bool ran) noexcept {
+    if (!ran) dropped.store(1, sync::seq_cst);
+    missing.fetch_sub(1, sync::seq_cst);
+    waiters.wake_all();
+    drop();
+  }
+};
+struct marker : action {
+  awaited* of = nullptr;
+};
+
+void free_action(action& a) noexcept {
+  const std::uint32_t bytes = a.bytes;
+  a.destroy(a);
+  free_box(&a, bytes);
+}
+
+/// It will never run.
+void drop_action(action& a) noexcept {
+  if (a.apply == nullptr) std::exchange(static_cast<marker&>(a).of, nullptr)->arrived(false);
+  free_action(a);
+}
+
+std::uint64_t one_less(agent_core& a) noexcept { return a.queued.fetch_sub(1, sync::acq_rel) - 1; }
+
+/// Moves the inbox behind the queue. Runner only.
+void drain(agent_core& a) noexcept {
+  action* newest = a.inbox.exchange(nullptr, sync::acquire);  // pairs with push
+  action* oldest = nullptr;
+  for (action* x = newest; x != nullptr;) {
+    action* older = x->behind;
+    x->behind = oldest;
+    oldest = x;
+    x = older;
+  }
+  if (oldest == nullptr) return;
+  if (a.first.get() == nullptr) a.first = oldest;
+  else a.last.get()->behind = oldest;
+  a.last = newest;
+}
+
+action* oldest(agent_core& a) noexcept {
+  if (a.first.get() == nullptr) drain(a);
+  return a.first.get();
+}
+
+void push(agent_core& a, action& x) noexcept {
+  action* newest = a.inbox.load(sync::relaxed);
+  do x.behind = newest;
+  while (planted::is(planted::action_pushed_relaxed) ? !a.inbox.cas_weak(newest, &x, sync::relaxed)
+                                                     : !a.inbox.cas_weak(newest, &x, sync::release));
+}
+
+void run_agent(void* raw) noexcept;
+
+/// Hands the agent to the executor of its oldest action. Runner only. Where that takes no work what was queued before runs here.
+void hand_over(agent_core& a) noexcept {
+  try {
+    if (oldest(a)->by->execute({&run_agent, &a})) return;
+  } catch (...) {                                // no memory, no thread
+  }
+  run_agent(&a);
+}
+
+bool has_failed(const agent_core& a) noexcept { return a.failed.load(sync::acquire) != 0; }
+
+/// Returns: whether the agent has failed and is parked: the runner has lost it.
+bool park(agent_core& a) noexcept {
+  sync::lock_guard held(a.lock);
+  if (a.failed.load(sync::relaxed) == 0) return false;
+  a.parked = true;
+  return true;
+}
+
+void call_handler(action_frame& frame, const std::exception_ptr& why) noexcept {
+  guard g;
+  const auto* h = static_cast<const handler_head*>(g.protect(frame.agent->handler));
+  if (h == nullptr) return;
+  frame.is_handling = true;
+  try {
+    h->call(*h, frame.agent->self, why);
+  } catch (...) {                                // AG-31
+  }
+}
+
+/// Handler first, then the failed state.
+void fail(action_frame& frame, const std::exception_ptr& why) noexcept {
+  agent_core& a = *frame.agent;
+  frame.held.drop_all();
+  call_handler(frame, why);
+  sync::lock_guard held(a.lock);
+  if (a.mode != error_mode::fail) return;
+  a.error = why;
+  a.failed.store(1, sync::seq_cst);
+}
+
+void go_out(held_sends& held) noexcept {
+  while (held.first != nullptr) {
+    held_send* s = held.take_first();
+    s->go(*s);
+  }
+}
+
+void change_value(agent_core& a, action& x) {
+  guard g;                                       // watches see the old value after it was replaced
+  box* old = g.protect(a.value);
+  box* fresh = x.apply(x, *old);
+  observers* who = a.observers->load(sync::acquire);
+  if (who != nullptr) [[unlikely]] {
+    try {
+      validate(*who, value_in(*fresh), "agent");
+    } catch (...) {
+      discard(fresh);
+      throw;
+    }
+  }
+  if (g.is_counted()) g.protect(a.value);
+  a.value.store(fresh, sync::seq_cst);
+  // The guard keeps what it protects; the new value is kept by the agent until the next action.
+  retire(old);
+  who = a.observers->load(sync::acquire);
+  if (who != nullptr) [[unlikely]] notify(*who, a.self, value_in(*old), value_in(*fresh));
+}
+
+void run_action(agent_core& a, action& x) noexcept {
+  if (x.apply == nullptr) {
+    std::exchange(static_cast<marker&>(x).of, nullptr)->arrived(true);
+    return;
+  }
+  action_frame frame{.agent = &a};
+  std::exception_ptr why;
+  {
+    const inside layer([&](activity& now) {
+      now = {};
+      now.action = &frame;
+    });
+    try {
+      change_value(a, x);
+    } catch (...) {
+      why = std::current_exception();
+    }
+    if (why != nullptr) fail(frame, why);
+  }
+  go_out(frame.held);                            // empty if it failed
+}
+
+void run_agent(void* raw) noexcept {
+  agent_core& a = *static_cast<agent_core*>(raw);
+  for (;;) {
+    if (has_failed(a) && park(a)) return;
+    action* x = oldest(a);
+    COPPICE_ASSERT(x != nullptr, "an agent runs with nothing queued");
+    executor* by = x->by;
+    a.first = x->behind;
+    run_action(a, *x);
+    free_action(*x);
+    if (one_less(a) == 0) return;
+    if (has_failed(a)) continue;
+    if (oldest(a)->by != by || by->has_waiting()) {
+      hand_over(a);
+      return;
+    }
+  }
+}
+
+/// Puts `x` into the queue. Throws rejected; then it is not in the queue.
+void enqueue(agent_core& a, action& x) {
+  const bool early = planted::is(planted::action_counted_before_push);
+  const std::uint64_t before = early ? a.queued.fetch_add(1, sync::acq_rel) : 0;
+  push(a, x);
+  if ((early ? before : a.queued.fetch_add(1, sync::acq_rel)) != 0) return;
+  bool taken = false;
+  try {
+    taken = oldest(a)->by->execute({&run_agent, &a});
+  } catch (...) {
+  }
+  if (taken) return;
+  // Shut down between the question and the task: it is out of the queue again, and what came behind it runs.
+  action* mine = oldest(a);
+  a.first = mine->behind;
+  drop_action(*mine);
+  if (one_less(a) != 0) hand_over(a);
+  throw rejected("agent: the executor takes no work");
+}
+
+void go(held_send& s) noexcept {
+  auto& x = static_cast<action&>(s);
+  try {
+    enqueue(*x.to, x);
+  } catch (const rejected&) {                    // nobody is there to be told
+  }
+}
+void drop(held_send& s) noexcept { drop_action(static_cast<action&>(s)); }
+
+/// Restarts are one at a time.
+class restart_turn {
+ public:
+  explicit restart_turn(agent_core& a) noexcept : a_(a) {
+    while (a_.restarting.exchange(1, sync::acquire) != 0) sync::relax();
+  }
+  ~restart_turn() { a_.restarting.store(0, sync::release); }
+  restart_turn(const restart_turn&) = delete;
+  restart_turn& operator=(const restart_turn&) = delete;
+
+ private:
+  agent_core& a_;
+};
+
+void refuse_if_not_failed(agent_core& a) {
+  if (!has_failed(a)) throw state_error("agent: restart of an agent that has not failed");
+}
+
+/// Takes out what is queued. The agent is parked: nobody else does.
+void clear_queue(agent_core& a) noexcept {
+  std::uint64_t left = 1;
+  while (left != 0) {
+    action* x = oldest(a);
+    a.first = x->behind;
+    drop_action(*x);
+    left = one_less(a);
+  }
+}
+
+/// A failed agent's runner is on its way to park it, if anything is queued.
+/// Returns: whether the queue is the caller's.
+bool await_parked(agent_core& a) {
+  for (int round = 0;; ++round) {
+    {
+      sync::lock_guard held(a.lock);
+      if (std::exchange(a.parked, false)) return true;
+    }
+    if (a.queued.load(sync::acquire) == 0) return false;
+    if (round < 100) sync::relax();
+    else sleep_for(duration{100'000});
+  }
+}
+
+void send_marker(agent_core& a, executor& by, awaited& of) {
+  if (!by.is_accepting()) throw rejected("await: the executor takes no work");
+  auto* m = ::new (allocate_box(sizeof(marker))) marker;
+  m->go = &go;
+  m->drop = &drop;
+  m->to = &a;
+  m->by = &by;
+  m->destroy = [](action& x) noexcept { static_cast<marker&>(x).~marker(); };
+  m->bytes = sizeof(marker);
+  m->of = &of;
+  of.holders.fetch_add(1, sync::relaxed);
+  of.missing.fetch_add(1, sync::seq_cst);
+  enqueue(a, *m);
+}
+
+void refuse_await_here() {
+  const activity* now = current_activity();
+  if (now == nullptr) return;
+  if (now->transaction != nullptr) throw in_transaction("await: not inside of a transaction");
+  if (now->action != nullptr) throw in_action("await: not inside of an agent's action");
+}
+
+[[noreturn]] void refuse_failed(agent_core& a) {
+  throw needs_restart("agent: it has failed and needs a restart", error_of(a));
+}
+
+}  // namespace
+
+agent_core::agent_core(observers_cell& hanging_on, void* agent, box* first_value) noexcept
+    : value(first_value), observers(&hanging_on), self(agent) {}
+
+agent_core::~agent_core() {
+  // Its runner may be at its last action; what a failed one has queued is dropped.
+  for (int round = 0; queued.load(sync::acquire) != 0; ++round) {
+    bool is_parked = false;
+    {
+      sync::lock_guard held(lock);
+      is_parked = parked;
+    }
+    if (is_parked) clear_queue(*this);
+    else if (round < 100) sync::relax();
+    else sleep_for(duration{100'000});
+  }
+  drop_holder(value.load(sync::acquire));
+  if (box* h = handler.load(sync::acquire); h != nullptr) drop_holder(h);
+}
+
+void refuse_null() { throw state_error("agent: a null function was sent"); }
+
+void send_action(agent_core& to, executor& by, action* a) {
+  a->go = &go;
+  a->drop = &drop;
+  a->to = &to;
+  a->by = &by;
+  if (has_failed(to)) [[unlikely]] {
+    drop_action(*a);
+    refuse_failed(to);
+  }
+  if (!by.is_accepting()) [[unlikely]] {
+    drop_action(*a);
+    throw rejected("agent: the executor takes no work");
+  }
+  if (activity* now = current_activity(); now != nullptr) [[unlikely]] {
+    if (now->transaction != nullptr) {
+      if (!hold_until_commit(*now->transaction, a)) drop_action(*a);
+      return;
+    }
+    if (now->action != nullptr && !now->action->is_handling) return now->action->held.append(a);
+  }
+  enqueue(to, *a);
+}
+
+void dispatch_held(held_send* s) noexcept {
+  activity* now = current_activity();
+  if (now != nullptr && now->action != nullptr && !now->action->is_handling) return now->action->held.append(s);
+  s->go(*s);
+}
+
+void replace_handler(agent_core& a, handler_head* next) noexcept {
+  if (box* old = a.handler.exchange(next, sync::seq_cst); old != nullptr) retire(old);
+}
+
+std::exception_ptr error_of(agent_core& a) noexcept {
+  sync::lock_guard held(a.lock);
+  return a.error;
+}
+
+void restart_agent(agent_core& a, box* fresh, bool clear) {
+  const restart_turn turn(a);
+  try {
+    refuse_if_not_failed(a);
+    if (observers* x = a.observers->load(sync::acquire); x != nullptr) validate(*x, value_in(*fresh), "agent");
+  } catch (...) {
+    drop_holder(fresh);
+    throw;
+  }
+  if (clear && await_parked(a)) clear_queue(a);
+  retire(a.value.exchange(fresh, sync::seq_cst));
+  bool runs = false;
+  {
+    sync::lock_guard held(a.lock);
+    a.error = nullptr;
+    a.failed.store(0, sync::seq_cst);
+    runs = std::exchange(a.parked, false);
+  }
+  if (runs && !planted::is(planted::restart_without_run)) hand_over(a);
+}
+
+bool await_agents(std::span<agent_core* const> agents, duration limit) {
+  refuse_await_here();
+  for (agent_core* a : agents)
+    if (has_failed(*a)) refuse_failed(*a);
+  auto* of = new awaited;
+  bool done = false;
+  try {
+    for (agent_core* a : agents)
+      if (a->queued.load(sync::acquire) != 0) send_marker(*a, send_executor(), *of);
+    done = of->waiters.wait([of] { return of->missing.load(sync::seq_cst) == 0; }, limit == infinity ? sync::never : limit.count());
+  } catch (...) {
+    of->drop();
+    throw;
+  }
+  const bool lost = done && of->dropped.load(sync::seq_cst) != 0;
+  of->drop();
+  if (lost) throw rejected("await: an action was dropped before it ran");
+  return done;
+}
+
+agent_core* running_agent() noexcept {
+  const activity* now = current_activity();
+  return now != nullptr && now->action != nullptr ? now->action->agent : nullptr;
+}
+
+}  // namespace coppice::detail
+
+namespace coppice {
+
+bool is_in_action() noexcept { return detail::running_agent() != nullptr; }
+
+std::size_t release_pending() noexcept {
+  internal::activity* now = internal::current_activity();
+  if (now == nullptr || now->action == nullptr || now->transaction != nullptr || now->action->is_handling) return 0;
+  const std::size_t count = now->action->held.count;
+  detail::go_out(now->action->held);
+  return count;
+}
+
+}  // namespace coppice

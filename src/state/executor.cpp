@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// executor: thread pools with one queue each, and which executor is the default where.
+//
+// A pool's queue is guarded by a spinlock; idle threads sleep on a futex word that counts the tasks ever given. The program's
+// own pools are never destroyed: their threads sleep while the program ends.
+#include <coppice/state/executor.hpp>
+
+#include <coppice/base/detail/sync.hpp>
+#include <coppice/process/process.hpp>
+
+#include "state/activity.hpp"
+
+#include <deque>
+#include <new>
+#include <vector>
+
+namespace coppice::internal {
+int spins_of_pools = 200;
+}
+
+namespace coppice::detail {
+
+struct thread_pool {
+  thread_pool(unsigned most_threads, std::int64_t patience) noexcept : most(most_threads), idle_time(patience) {}
+
+  const unsigned most;
+  const std::int64_t idle_time;                  // how long a thread without work stays
+  sync::spinlock lock;                           // guards all but the words
+  std::deque<task> queue;
+  unsigned threads = 0;
+  unsigned idle = 0;
+  bool closed = false;
+  sync::atomic<std::uint32_t> waiting{0, "tasks waiting"};
+  sync::atomic<std::uint32_t> accepting{1};
+  sync::futex_word signal{0, "pool signal"};     // changes with each task, and at the end
+  sync::futex_word gone{0, "threads gone"};      // changes when a thread ends
+
+  bool execute(task t);
+  void close() noexcept;
+  /// Until all threads have ended.
+  void drain() noexcept;
+
+ private:
+  void start_thread();
+  void work() noexcept;
+  bool take(task& t) noexcept;
+  bool sleep(std::uint32_t seen) noexcept;
+  bool leave() noexcept;
+};
+
+bool thread_pool::execute(task t) {
+  bool start = false;
+  {
+    sync::lock_guard held(lock);
+    if (closed) return false;
+    queue.push_back(t);
+    waiting.store(static_cast<std::uint32_t>(queue.size()), sync::relaxed);
+    start = idle < queue.size() && threads < most;
+    if (start) ++threads;
+  }
+  if (start) start_thread();
+  signal.fetch_add(1, sync::seq_cst);
+  sync::futex_wake(&signal, 1);
+  return true;
+}
+
+void thread_pool::start_thread() {
+  try {
+    sync::thread t([](void* pool) { static_cast<thread_pool*>(pool)->work(); }, this, "coppice-action");
+    t.leave();
+  } catch (...) {                                // the others will do it, if there are any
+    sync::lock_guard held(lock);
+    --threads;
+    if (threads == 0) throw;
+  }
+}
+
+bool thread_pool::take(task& t) noexcept {
+  sync::lock_guard held(lock);
+  if (queue.empty()) return false;
+  t = queue.front();
+  queue.pop_front();
+  waiting.store(static_cast<std::uint32_t>(queue.size()), sync::relaxed);
+  return true;
+}
+
+/// Returns: false when the thread has to end; it is not counted any more then.
+bool thread_pool::sleep(std::uint32_t seen) noexcept {
+  {
+    sync::lock_guard held(lock);
+    if (!queue.empty()) return true;
+    if (closed) return leave();
+    ++idle;
+  }
+  const bool woken = sync::futex_wait(signal, seen, idle_time == sync::never ? sync::never : sync::now() + idle_time);
+  sync::lock_guard held(lock);
+  --idle;
+  return woken || !queue.empty() || closed || leave();
+}
+
+/// Under the lock. Whoever drains may destroy the pool as soon as the lock is given back.
+bool thread_pool::leave() noexcept {
+  --threads;
+  gone.fetch_add(1, sync::seq_cst);
+  return false;
+}
+
+void thread_pool::work() noexcept {
+  for (;;) {
+    const std::uint32_t seen = signal.load(sync::seq_cst);
+    if (task t; take(t)) {
+      t.run(t.context);
+      continue;
+    }
+    bool come = false;
+    for (int i = 0; i < internal::spins_of_pools && !come; ++i) {  // some microseconds: the next task often follows at once
+      sync::relax();
+      come = waiting.load(sync::relaxed) != 0;
+    }
+    if (!come && !sleep(seen)) break;
+  }
+  sync::futex_wake(&gone, 1);                    // the address only
+}
+
+void thread_pool::close() noexcept {
+  {
+    sync::lock_guard held(lock);
+    closed = true;
+  }
+  accepting.store(0, sync::release);
+  signal.fetch_add(1, sync::seq_cst);
+  sync::futex_wake(&signal, 1 << 20);
+}
+
+void thread_pool::drain() noexcept {
+  close();
+  for (;;) {
+    const std::uint32_t seen = gone.load(sync::seq_cst);
+    {
+      sync::lock_guard held(lock);
+      if (threads == 0) break;
+    }
+    sync::futex_wait(gone, seen, sync::now() + 10'000'000);
+  }
+}
+
+}  // namespace coppice::detail
+
+namespace coppice {
+
+namespace sync = detail::sync;
+using internal::activity;
+using internal::inside;
+
+namespace {
+
+constexpr std::int64_t idle_seconds = 60;
+constexpr unsigned many_threads = 4096;
+
+struct defaults {
+  fixed_executor fixed{sync::cores() + 2};
+  growing_executor growing;
+  sync::atomic<executor*> send{&fixed};
+  sync::atomic<executor*> send_off{&growing};
+};
+/// Never destroyed: threads may still run in it when the program ends.
+defaults& program_defaults() {
+  static auto* d = new defaults;
+  return *d;
+}
+
+}  // namespace
+
+fixed_executor::fixed_executor(unsigned threads) : pool_(new detail::thread_pool(threads != 0 ? threads : 1, sync::never)) {}
+fixed_executor::~fixed_executor() {
+  pool_->drain();
+  delete pool_;
+}
+bool fixed_executor::execute(task t) { return pool_->execute(t); }
+bool fixed_executor::is_accepting() const noexcept { return pool_->accepting.load(sync::acquire) != 0; }
+bool fixed_executor::has_waiting() const noexcept { return pool_->waiting.load(sync::relaxed) != 0; }
+void fixed_executor::shutdown() noexcept { pool_->close(); }
+
+growing_executor::growing_executor() : pool_(new detail::thread_pool(many_threads, idle_seconds * 1'000'000'000)) {}
+growing_executor::~growing_executor() {
+  pool_->drain();
+  delete pool_;
+}
+bool growing_executor::execute(task t) { return pool_->execute(t); }
+bool growing_executor::is_accepting() const noexcept { return pool_->accepting.load(sync::acquire) != 0; }
+bool growing_executor::has_waiting() const noexcept { return pool_->waiting.load(sync::relaxed) != 0; }
+void growing_executor::shutdown() noexcept { pool_->close(); }
+
+bool scheduler_executor::execute(task t) {
+  try {
+    spawn([t] { t.run(t.context); }, {.label = "action"});
+    return true;
+  } catch (const exit_error&) {                  // the runtime stops
+    return false;
+  }
+}
+
+executor& send_executor() noexcept {
+  const activity* a = internal::current_activity();
+  return a != nullptr && a->send != nullptr ? *a->send : *program_defaults().send.load(sync::acquire);
+}
+executor& send_off_executor() noexcept {
+  const activity* a = internal::current_activity();
+  return a != nullptr && a->send_off != nullptr ? *a->send_off : *program_defaults().send_off.load(sync::acquire);
+}
+void set_send_executor(executor& e) noexcept { program_defaults().send.store(&e, sync::release); }
+void set_send_off_executor(executor& e) noexcept { program_defaults().send_off.store(&e, sync::release); }
+
+static_assert(sizeof(inside) <= sizeof(executor_scope));
+executor_scope::executor_scope(executor& for_send) noexcept {
+  ::new (static_cast<void*>(place_)) inside([&](activity& a) { a.send = &for_send; });
+}
+executor_scope::executor_scope(executor& for_send, executor& for_send_off) noexcept {
+  ::new (static_cast<void*>(place_)) inside([&](activity& a) {
+    a.send = &for_send;
+    a.send_off = &for_send_off;
+  });
+}
+executor_scope::~executor_scope() { std::launder(reinterpret_cast<inside*>(place_))->~inside(); }
+
+void shutdown_agents() noexcept {
+  send_executor().shutdown();
+  send_off_executor().shutdown();
+}
+
+}  // namespace coppice

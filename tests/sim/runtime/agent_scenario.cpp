@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Agents: senders against the runner, failure against restart, sends that are held back.
+#include <coppice/state/agent.hpp>
+#include <coppice/state/arithmetic.hpp>
+#include <coppice/state/ref.hpp>
+
+#include "runtime/epoch.hpp"
+#include "sim/runtime/world.hpp"
+#include "state/activity.hpp"
+#include "state/transaction.hpp"
+
+namespace {
+
+using namespace coppice;
+using namespace coppice::testing;
+
+void begin() {
+  whole_program().before();
+  internal::renew_transactions();
+  internal::limits_of_epochs = {.boxes = 2, .batches = 2};
+  internal::spins_of_pools = 1;
+}
+void finish() {
+  internal::drop_transactions();
+  internal::drop_program_state();
+}
+sim::scenario_options with_agents() {
+  sim::scenario_options o = whole_program();
+  o.before = &begin;
+  o.finish = &finish;
+  return o;
+}
+
+/// Two send to one agent; none of their actions is lost, doubled or overtaken by a later one of the same sender.
+void two_senders() {
+  {
+    fixed_executor pool(1);
+    const executor_scope scope(pool, pool);
+    sync::var<int> last[2];
+    agent<int> a(0);
+    start_line line(2);
+    const auto sends = [&](int who) {
+      detail::here();
+      line.pass();
+      for (int i = 1; i <= 2; ++i)
+        a.send_via(pool, [&last, who, i](int x) {
+          sim::check(last[who].get() == i - 1, "an action was overtaken");
+          last[who] = i;
+          return x + 1;
+        });
+    };
+    runs one([&] { sends(1); });
+    sends(0);
+    one.join();
+    await(a);
+    sim::check(*a == 4, "an action was lost");
+  }
+  internal::reclaim();
+}
+
+/// The agent fails somewhere among what two send; it is restarted, and all that was taken runs.
+void restart() {
+  {
+    fixed_executor pool(1);
+    const executor_scope scope(pool, pool);
+    agent<int> a(0);
+    sync::atomic<int> taken{0, "taken"};
+    start_line line(2);
+    const auto send_one = [&](bool fails) {
+      try {
+        if (fails) a.send_via(pool, [](int) -> int { throw 1; });
+        else {
+          a.send_via(pool, inc);
+          taken.fetch_add(1, sync::relaxed);
+        }
+      } catch (const needs_restart&) {
+      }
+    };
+    runs one([&] {
+      detail::here();
+      line.pass();
+      send_one(false);
+      send_one(false);
+    });
+    detail::here();
+    line.pass();
+    send_one(true);
+    while (a.error() == nullptr) sync::relax();
+    const int before = *a;
+    a.restart(before);
+    one.join();
+    await(a);
+    sim::check(*a == taken.load(sync::relaxed), "an action that was taken did not run");
+  }
+  internal::reclaim();
+}
+
+/// An action holds back what it sends, itself or in a transaction, until it is over.
+void held_sends() {
+  {
+    fixed_executor pool(2);
+    const executor_scope scope(pool, pool);
+    agent<int> a(0), b(0);
+    ref<int> r(0);
+    const auto action = [&](int x) {
+      b.send_via(pool, [&](int y) {
+        sim::check(*a > y, "a held send went out before its action was over");
+        return y + 1;
+      });
+      transact([&] {
+        r.alter(inc);
+        b.send_via(pool, [](int y) { return y; });
+      });
+      return x + 1;
+    };
+    a.send(action);
+    a.send(action);
+    await(a);
+    await(b);
+    sim::check(*b == 2 && *r == 2, "a held send was lost");
+  }
+  internal::reclaim();
+}
+
+const sim::scenario scenarios[] = {{"agent_two_senders", &two_senders, with_agents()},
+                                   {"agent_restart", &restart, with_agents()},
+                                   {"agent_held_sends", &held_sends, with_agents()}};
+
+}  // namespace

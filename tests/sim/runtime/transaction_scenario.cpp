@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Transactions: transfers, opposite orders, killing, readers beside commits, bodies that catch everything.
+#include <coppice/state/arithmetic.hpp>
+#include <coppice/state/ref.hpp>
+
+#include "runtime/epoch.hpp"
+#include "sim/runtime/world.hpp"
+#include "state/transaction.hpp"
+
+namespace {
+
+using namespace coppice;
+using namespace coppice::testing;
+
+void begin() {
+  whole_program().before();
+  internal::renew_transactions();
+  internal::limits_of_epochs = {.boxes = 2, .batches = 2};
+  internal::limits_of_transactions = {.spins = 1, .wait = 3000, .barge = 300};
+}
+void finish() {
+  internal::drop_transactions();
+  internal::drop_program_state();
+}
+sim::scenario_options with_refs() {
+  sim::scenario_options o = whole_program();
+  o.before = &begin;
+  o.finish = &finish;
+  return o;
+}
+
+/// Two who transfer, one who looks, in a transaction and outside.
+void transfers() {
+  ref<int> a(0), b(0);
+  start_line line(3);
+  const auto transfer = [&] {
+    detail::here();
+    line.pass();
+    for (int i = 0; i != 2; ++i)
+      transact([&] {
+        a.alter(plus, 1);
+        b.alter(minus, 1);
+      });
+  };
+  runs one(transfer);
+  runs two([&] {
+    detail::here();
+    line.pass();
+    for (int i = 0; i != 2; ++i) {
+      const int sum = transact([&] { return *a + *b; });
+      sim::check(sum == 0, "a sum over a snapshot is wrong");
+    }
+    const int first = *a;                        // outside: who has seen one half of a commit sees the other
+    sim::check(*b <= -first, "half of a commit");
+  });
+  transfer();
+  one.join();
+  two.join();
+  sim::check(*a == 4 && *b == -4, "an update was lost");
+  internal::reclaim();
+}
+
+/// Both write both, in opposite orders, having looked before: they wait for, or kill, one another.
+void opposite_orders() {
+  ref<int> a(0), b(0), seen(7);
+  start_line line(2);
+  const auto work = [&](ref<int>& first, ref<int>& second) {
+    detail::here();
+    line.pass();
+    for (int i = 0; i != 2; ++i)
+      transact([&] {
+        static_cast<void>(*seen);
+        first.alter(plus, 1);
+        second.alter(plus, 1);
+      });
+  };
+  runs one([&] { work(b, a); });
+  work(a, b);
+  one.join();
+  sim::check(*a == 4 && *b == 4, "an update was lost");
+  internal::reclaim();
+}
+
+/// One writer is older and impatient, the other slow: the word is taken while its owner may be about to commit.
+void barging() {
+  ref<int> a(0), b(0), other(0);
+  start_line line(3);
+  const auto work = [&] {
+    detail::here();
+    line.pass();
+    transact([&] {
+      const int before = *other;
+      a.alter(plus, 1);
+      sync::relax();
+      b.alter(plus, 1 + 0 * before);
+    });
+  };
+  runs one(work), two(work);
+  detail::here();
+  line.pass();
+  transact([&] { other.alter(plus, 1); });
+  one.join();
+  two.join();
+  sim::check(*a == 2 && *b == 2, "an update was lost");
+  internal::reclaim();
+}
+
+/// A body that catches everything, beside one that commits.
+void catching() {
+  ref<int> a(0), b(0);
+  start_line line(2);
+  runs one([&] {
+    detail::here();
+    line.pass();
+    transact([&] { a.set(100); });
+  });
+  detail::here();
+  line.pass();
+  transact([&] {
+    int seen = 0;
+    try {
+      seen = *b;
+      seen = *a;
+      b.alter(plus, 1);
+      a.set(seen + 1);
+    } catch (const detail::begin_anew&) {
+    }
+    try {
+      b.alter(plus, 1);
+    } catch (const detail::begin_anew&) {
+    }
+  });
+  one.join();
+  sim::check(*b == 2, "a doomed body was committed");
+  sim::check(*a == 101 || *a == 100, "a lost update");
+  internal::reclaim();
+}
+
+/// Ensured refs, commutes and history.
+void ensuring() {
+  ref<int> a(1, {.min_history = 1}), b(1, {.min_history = 1}), count(0);
+  start_line line(2);
+  const auto withdraw = [&](ref<int>& mine, ref<int>& other) {
+    detail::here();
+    line.pass();
+    transact([&] {
+      const int sum = *mine + other.ensure();
+      if (sum >= 2) mine.alter(dec);
+      count.commute(inc);
+    });
+  };
+  runs one([&] { withdraw(b, a); });
+  withdraw(a, b);
+  one.join();
+  sim::check(*a + *b == 1, "write skew in spite of ensure");
+  sim::check(*count == 2, "a commute was lost");
+  internal::reclaim();
+}
+
+const sim::scenario scenarios[] = {{"transaction_transfers", &transfers, with_refs()},
+                                   {"transaction_opposite_orders", &opposite_orders, with_refs()},
+                                   {"transaction_barging", &barging, with_refs()},
+                                   {"transaction_catching", &catching, with_refs()},
+                                   {"transaction_ensuring", &ensuring, with_refs()}};
+
+}  // namespace
