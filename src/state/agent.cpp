@@ -212,7 +212,7 @@ void run_agent(void* raw) noexcept {
     action* x = oldest(a);
     COPPICE_ASSERT(x != nullptr, "an agent runs with nothing queued");
     executor* by = x->by;
-    a.first = x->behind;
+    a.first = x->behind.get();
     run_action(a, *x);
     free_action(*x);
     if (one_less(a) == 0) return;
@@ -238,7 +238,7 @@ void enqueue(agent_core& a, action& x) {
   if (taken) return;
   // Shut down between the question and the task: it is out of the queue again, and what came behind it runs.
   action* mine = oldest(a);
-  a.first = mine->behind;
+  a.first = mine->behind.get();
   drop_action(*mine);
   if (one_less(a) != 0) hand_over(a);
   throw rejected("agent: the executor takes no work");
@@ -276,7 +276,7 @@ void clear_queue(agent_core& a) noexcept {
   std::uint64_t left = 1;
   while (left != 0) {
     action* x = oldest(a);
-    a.first = x->behind;
+    a.first = x->behind.get();
     drop_action(*x);
     left = one_less(a);
   }

@@ -12,8 +12,9 @@
 #include "state/activity.hpp"
 
 #include <deque>
+#include <list>
 #include <new>
-#include <vector>
+#include <utility>
 
 namespace coppice::internal {
 int spins_of_pools = 200;
@@ -42,8 +43,17 @@ struct thread_pool {
   void drain() noexcept;
 
  private:
+  struct member {                                // one thread
+    thread_pool* of = nullptr;
+    sync::thread thread{};
+    bool is_known = false;                       // `thread` is set
+    bool has_ended = false;                      // it touches the pool no more
+  };
+  std::list<member> members;                     // guarded by lock
+
   void start_thread();
-  void work() noexcept;
+  void join_ended() noexcept;
+  void work(member& self) noexcept;
   bool take(task& t) noexcept;
   bool sleep(std::uint32_t seen) noexcept;
   bool leave() noexcept;
@@ -66,13 +76,34 @@ bool thread_pool::execute(task t) {
 }
 
 void thread_pool::start_thread() {
+  join_ended();
+  member* fresh = nullptr;
   try {
-    sync::thread t([](void* pool) { static_cast<thread_pool*>(pool)->work(); }, this, "coppice-action");
-    t.leave();
+    {
+      sync::lock_guard held(lock);
+      fresh = &members.emplace_back();
+      fresh->of = this;
+    }
+    sync::thread t([](void* m) { static_cast<member*>(m)->of->work(*static_cast<member*>(m)); }, fresh, "coppice-action");
+    sync::lock_guard held(lock);
+    fresh->thread = std::move(t);
+    fresh->is_known = true;
   } catch (...) {                                // the others will do it, if there are any
     sync::lock_guard held(lock);
+    if (fresh != nullptr) members.remove_if([&](const member& m) { return &m == fresh; });
     --threads;
     if (threads == 0) throw;
+  }
+}
+
+void thread_pool::join_ended() noexcept {
+  std::list<member> ended;                       // joined without the lock
+  {
+    sync::lock_guard held(lock);
+    for (auto m = members.begin(); m != members.end();) {
+      const auto at = m++;
+      if (at->has_ended && at->is_known) ended.splice(ended.end(), members, at);
+    }
   }
 }
 
@@ -99,14 +130,13 @@ bool thread_pool::sleep(std::uint32_t seen) noexcept {
   return woken || !queue.empty() || closed || leave();
 }
 
-/// Under the lock. Whoever drains may destroy the pool as soon as the lock is given back.
+/// Under the lock.
 bool thread_pool::leave() noexcept {
   --threads;
-  gone.fetch_add(1, sync::seq_cst);
   return false;
 }
 
-void thread_pool::work() noexcept {
+void thread_pool::work(member& self) noexcept {
   for (;;) {
     const std::uint32_t seen = signal.load(sync::seq_cst);
     if (task t; take(t)) {
@@ -119,6 +149,11 @@ void thread_pool::work() noexcept {
       come = waiting.load(sync::relaxed) != 0;
     }
     if (!come && !sleep(seen)) break;
+  }
+  {
+    sync::lock_guard held(lock);
+    self.has_ended = true;
+    gone.fetch_add(1, sync::seq_cst);
   }
   sync::futex_wake(&gone, 1);                    // the address only
 }
@@ -137,9 +172,10 @@ void thread_pool::drain() noexcept {
   close();
   for (;;) {
     const std::uint32_t seen = gone.load(sync::seq_cst);
+    join_ended();
     {
       sync::lock_guard held(lock);
-      if (threads == 0) break;
+      if (members.empty()) break;
     }
     sync::futex_wait(gone, seen, sync::now() + 10'000'000);
   }

@@ -354,7 +354,8 @@ bool is_older(const transaction& t, const transaction& owner) noexcept {
 bool take_from(transaction& t, ref_core& r, std::uint64_t word) noexcept {
   transaction& owner = owner_of(word);
   const std::uint64_t status = owner.status.load(sync::seq_cst);
-  if (!is_in_attempt(word, status) || phase_of(status) != phase::running) return false;
+  const bool is_running = phase_of(status) == phase::running || planted::is(planted::killed_while_committing);
+  if (!is_in_attempt(word, status) || !is_running) return false;
   owner.stop.store(status >> 2, sync::seq_cst);
   const bool sure = sync::heavy_fence();
   const bool still = owner.status.load(sync::seq_cst) == status || planted::is(planted::killed_while_committing);

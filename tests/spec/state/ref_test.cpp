@@ -186,7 +186,7 @@ TEST_CASE("RF-12 a clone has the value and nothing else") {
   CHECK(seen.size() == 0);
 }
 
-TEST_CASE("AT-21 a ref is dereferenceable and settable; DR-1 it has no reads with a limit") {
+TEST_CASE("AT-21 DR-1 a ref is dereferenceable and settable and has no reads with a limit") {
   static_assert(dereferenceable<ref<int>> && settable<ref<big>> && !swappable<ref<int>>);
   static_assert(!blocking_dereferenceable<ref<int>> && !pending_value<ref<int>>);
 }

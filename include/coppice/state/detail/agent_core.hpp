@@ -30,7 +30,7 @@ struct held_send {
 
 /// One action under way. Made by a template, which knows the function; run by the core.
 struct action : held_send {
-  action* behind = nullptr;                      // inbox: the next older one; queue: the next newer one
+  sync::var<action*> behind{nullptr, "behind"};  // inbox: the next older one; queue: the next newer one
   agent_core* to = nullptr;
   executor* by = nullptr;
   /// Makes the next value from the present one. Null: a marker of await.
