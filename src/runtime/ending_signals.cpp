@@ -41,7 +41,7 @@ ending_signals::ending_signals() {
   told.store(0, sync::relaxed);
   struct sigaction mine{};
   mine.sa_handler = &first_signal;
-  mine.sa_flags = SA_ONSTACK | SA_RESTART;  // a fiber's stack may have no room for the frame
+  mine.sa_flags = SA_ONSTACK;  // a fiber's stack may have no room for the frame. Our own wait is to end, so no SA_RESTART
   sigemptyset(&mine.sa_mask);
   sigset_t both;
   sigemptyset(&both);

@@ -119,6 +119,16 @@ class Checks(unittest.TestCase):
         self.tree.check("docs_snippets", "--fix")
         self.assertEqual(self.tree.check("docs_snippets")[0], 0)
 
+    # spec: EX-106
+    def test_the_antipatterns_page_says_when_not_to_use_a_server(self):
+        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        with open(os.path.join(root, "docs/antipatterns.md"), encoding="utf-8") as f:
+            page = f.read()
+        for reason in ("beside other work", "several callers change", "failure that must not spread", "upgrade", "client and a server"):
+            self.assertIn(reason, page)
+        self.assertIn("use a function or a struct", page)
+        self.assertIn("<!-- snippet: examples/", page)       # its code runs as a test
+
     def test_snippet_of_nothing(self):
         self.expect("docs_snippets", "README.md", "<!-- snippet: none.cpp x -->\n```cpp\n```\n", "has no region")
 
