@@ -39,7 +39,7 @@ std::size_t collect(done_list& list, bool& failed) noexcept {
     result_place* const next = p->next;
     p->collected = true;
     if (!p->has_value) failed = true;
-    if (p->home != nullptr) note_done(*p);
+    if (p->home != nullptr) p->home->note(*p->home, *p);
     p = next;
   }
   return count;

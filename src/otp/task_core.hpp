@@ -27,8 +27,6 @@ namespace coppice::internal {
 slot& owner_only(pid owner, const char* what);
 inline std::int64_t nanoseconds(duration d) noexcept { return d == infinity ? sync::never : d.count(); }
 
-/// A place of a group was collected. The group's share of it may be gone afterwards.
-void note_done(result_place& p) noexcept;
 /// Takes in what is on the list: marks it, tells the groups.
 /// Returns: how many that were. `failed`: whether one of them has no value.
 std::size_t collect(done_list& list, bool& failed) noexcept;

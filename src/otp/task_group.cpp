@@ -16,8 +16,6 @@ using detail::group_core;
 
 namespace {
 
-group_core& group_of(const result_place& p) noexcept { return *static_cast<group_core*>(p.home); }
-
 /// The group's share of a place that has ended.
 void let_go_of(result_place* p) noexcept { release_place(p); }
 
@@ -54,10 +52,8 @@ result_place* first_failure(group_core& g) noexcept {
 
 constexpr std::size_t most_failures = 64;       // kept: a group that nobody asks must not grow
 
-}  // namespace
-
-void note_done(result_place& p) noexcept {
-  group_core& g = group_of(p);
+void note_done(done_list& home, result_place& p) noexcept {
+  auto& g = static_cast<group_core&>(home);
   result_place* last = g.running.back();
   g.running[p.index] = last;
   last->index = p.index;
@@ -68,6 +64,7 @@ void note_done(result_place& p) noexcept {
     let_go_of(&p);
 }
 
+}  // namespace
 }  // namespace coppice::internal
 
 namespace coppice::detail {
@@ -79,6 +76,7 @@ group_core* make_group(const task_group_options& options) {
   slot& me = here();
   if (has(me, leaf)) throw exit_error(exit_reason::blocking_in_leaf, "task_group: a leaf handler must not wait, and the end of a group does");
   auto* g = new group_core;
+  g->note = &note_done;
   g->owner = pid_of(me);
   g->shutdown = options.shutdown;
   g->failed.reserve(most_failures);              // note_done has no way to say that there is no memory

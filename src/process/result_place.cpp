@@ -12,7 +12,7 @@
 
 namespace coppice::detail {
 
-static_assert(sizeof(result_place) <= 112);
+static_assert(sizeof(result_place) <= 120);
 
 result_place* new_place(const result_type& type, bool linked) {
   const std::size_t offset = (sizeof(result_place) + type.align - 1) & ~std::size_t{type.align - 1};
@@ -22,7 +22,7 @@ result_place* new_place(const result_type& type, bool linked) {
   p->type = &type;
   p->bytes = bytes > internal::block_depot::largest ? std::uint16_t{0} : static_cast<std::uint16_t>(bytes);
   p->offset = static_cast<std::uint8_t>(offset);
-  p->linked = linked;
+  p->linked = linked && current_slot() != nullptr;             // nothing ends a plain thread
   return p;
 }
 
@@ -34,6 +34,34 @@ bool has_value(const result_place& p) noexcept { return p.has_value; }
 const exit_reason& reason_of_end(const result_place& p) noexcept { return p.reason; }
 const std::exception_ptr& exception_of(const result_place& p) noexcept { return p.exception; }
 pid task_of(const result_place& p) noexcept { return p.task; }
+
+namespace {
+
+struct permit_wait {
+  result_place& place;
+  std::uint64_t number;
+};
+
+bool is_decided(void* raw) {
+  auto& w = *static_cast<permit_wait*>(raw);
+  std::uint64_t permit = w.place.permit.load(sync::seq_cst);
+  const std::uint64_t mine = w.number << 3 | 1;
+  while (permit != result_place::allowed && permit != result_place::refused) {
+    if (permit == mine || w.place.permit.cas(permit, mine, sync::seq_cst)) return false;   // pairs with decide
+  }
+  return true;
+}
+
+}  // namespace
+
+bool may_run(result_place& p) {
+  std::uint64_t permit = p.permit.load(sync::acquire);
+  if (permit == result_place::allowed) [[likely]] return true;
+  slot& me = here();
+  permit_wait w{p, internal::begin_wait(me)};
+  internal::wait_until(me, w.number, internal::wait_state::signals, sync::never, &is_decided, &w);
+  return p.permit.load(sync::acquire) == result_place::allowed;
+}
 
 }  // namespace coppice::detail
 
@@ -150,12 +178,27 @@ void discard_unwanted(result_place& p) noexcept {
 
 }  // namespace
 
-void bind_place(result_place& p, slot& child, slot* owner) {
+void bind_place(result_place& p, slot& child, slot* parent) {
   p.task = detail::pid_of(child);
   static_cast<detail::task_head*>(detail::state_of(child))->place = &p;
-  if (owner == nullptr) p.linked = false;                     // nothing ends a plain thread
-  if (p.linked) note_task(*owner, p.task);
+  if (p.linked && parent != nullptr && detail::pid_of(*parent) == p.owner.get()) note_task(*parent, p.task);
 }
+
+namespace {
+
+void decide(result_place& p, std::uint64_t how) noexcept {
+  const std::uint64_t before = p.permit.exchange(how, sync::seq_cst);   // pairs with is_decided, and makes `task` seen
+  if ((before & 1) != 0) wake(*p.task.where(), before >> 3);            // its slot is never given back, whoever lives there
+}
+
+}  // namespace
+
+void permit_task(result_place& p) {
+  if (p.linked) note_task(detail::here(), p.task);
+  decide(p, result_place::allowed);
+}
+
+void refuse_task(result_place& p) noexcept { decide(p, result_place::refused); }
 
 result_place* place_of(slot& s) noexcept {
   if (!has(s, detail::started) || (s.cls->flags & static_cast<std::uint32_t>(detail::class_flag::task)) == 0) return nullptr;
@@ -187,6 +230,12 @@ void complete_place(result_place& p, const exit_reason& why) noexcept {
 
 bool forget_task(slot& owner, pid task) noexcept {
   return owner.ext.get() != nullptr && std::erase(owner.ext->tasks, task) != 0;
+}
+
+void unlink_task(pid owner, pid task) noexcept {
+  slot& me = detail::here();
+  if (owner == detail::pid_of(me)) forget_task(me, task);
+  else deliver(owner, make_node(node_kind::unlink, detail::link_payload{task, 0, owner}));
 }
 
 std::vector<pid> callers_of(const slot& s) {

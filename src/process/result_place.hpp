@@ -44,6 +44,10 @@ struct result_place {
   std::uint16_t bytes = 0;                       // of the block; 0: from the heap
   std::uint8_t offset = 0;                       // of the value
   bool linked = false;                           // the task's end is told to the owner as a linked process's
+  /// Of a task that another process spawns for the owner: whether it may run. 0: not decided, and nobody waits; {the task's wait
+  /// number, 1}: it waits to be told; `allowed`, `refused`.
+  sync::atomic<std::uint64_t> permit{allowed, "permit"};
+  static constexpr std::uint64_t undecided = 0, allowed = 2, refused = 4;
   sync::var<bool> has_value{false, "has value"};
   bool collected = false;                        // owner only: taken off its list
   bool taken = false;                            // owner only: the result was taken
@@ -80,6 +84,9 @@ class done_list {
   /// The owner's wait of this number is to be ended by the next push. False: something is there already.
   bool announce(std::uint64_t number) noexcept;
 
+  /// Told of each place whose home this list is, when it is collected; the place may be gone afterwards.
+  void (*note)(done_list& home, result_place& p) noexcept = nullptr;
+
  private:
   sync::atomic<std::uintptr_t> word_{0, "done list"};
 };
@@ -96,14 +103,20 @@ void release_place(result_place* p) noexcept;
 /// Gives back a place that no task will ever touch again.
 void discard_place(result_place* p) noexcept;
 
-/// From spawn: `child` computes for the place. `owner` is null for a plain thread.
-void bind_place(result_place& p, slot& child, slot* owner);
+/// From spawn: `child` computes for the place. `parent` is null for a plain thread.
+void bind_place(result_place& p, slot& child, slot* parent);
+/// The owner, after somebody else has spawned the task: it is linked, if it is to be, and runs.
+void permit_task(result_place& p);
+/// The same: it must not run.
+void refuse_task(result_place& p) noexcept;
 /// The place of an owned process; null: it has none.
 result_place* place_of(slot& s) noexcept;
 /// The task has ended; nothing of it exists any more.
 void complete_place(result_place& p, const exit_reason& why) noexcept;
 /// Forgets that `task` is linked to the owned `owner`. True: it was.
 bool forget_task(slot& owner, pid task) noexcept;
+/// The same by anybody, before he ends the task.
+void unlink_task(pid owner, pid task) noexcept;
 
 /// Whom a task counts as its callers, nearest first (EX-17). Owner only.
 std::vector<pid> callers_of(const slot& s);

@@ -38,7 +38,8 @@ spawned spawn_core(const spawn_request& what) {
     if (what.trap_exit) set(child, trapping);
     internal::record_origin(child, parent, false);
     if (what.result != nullptr) internal::bind_place(*what.result, child, parent);
-    internal::record_callers(child, parent);
+    if (what.callers.empty()) internal::record_callers(child, parent);
+    else ext_of(child).callers.assign(what.callers.begin(), what.callers.end());
     if (!what.label.empty()) ext_of(child).label = what.label;
     if (!what.name.empty()) {
       const pid holder = internal::give_name(sys, child, what.name);

@@ -17,6 +17,10 @@ defmodule BenchPeer do
       "agent-get" => {"ns", &agent_get/1},
       "agent-update" => {"ns", &agent_update/1},
       "task" => {"ns", &task/1},
+      "task-many" => {"ns", &task_many/1},
+      "stream" => {"ns", &stream(&1, [])},
+      "stream-unordered" => {"ns", &stream(&1, ordered: false)},
+      "stream-wide" => {"ns", &stream(&1, max_concurrency: 1000)},
       "cast-1" => {"M/s", &cast(1, &1)},
       "cast-2" => {"M/s", &cast(2, &1)},
       "cast-8" => {"M/s", &cast(8, &1)},
@@ -80,6 +84,26 @@ defmodule BenchPeer do
   end
 
   defp task(scale), do: each(div(200_000, scale), fn -> Task.await(Task.async(fn -> 1 end)) end)
+
+  defp task_many(scale) do
+    rounds = max(1, div(200, scale))
+
+    elapsed(fn ->
+      times(rounds, fn ->
+        tasks = for i <- 1..1000, do: Task.async(fn -> i end)
+        500_500 = tasks |> Task.await_many() |> Enum.sum()
+      end)
+    end) / (rounds * 1000)
+  end
+
+  defp stream(scale, options) do
+    elements = div(200_000, scale)
+    expected = div(elements * (elements + 1), 2)
+
+    elapsed(fn ->
+      ^expected = 1..elements |> Task.async_stream(& &1, options) |> Enum.reduce(0, fn {:ok, n}, sum -> sum + n end)
+    end) / elements
+  end
 
   # 2 cast ---------------------------------------------------------------------------------------------------------------
 

@@ -159,7 +159,8 @@ task_start how_to_start(F& own, const task_options& options) noexcept {
   return {.cls = &task_body<F>::plain[stack_index(options.stack_bytes)],
           .make = {&task_body<F>::construct, &own},
           .type = &result_type_of<value>,
-          .options = &options};
+          .options = &options,
+          .function = &function_operations_of<F>};
 }
 
 template <class F>

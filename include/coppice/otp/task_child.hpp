@@ -20,9 +20,10 @@ namespace detail {
 /// The task of a child: the function and its arguments.
 template <class F, class... A>
 struct child_call {
+  using shown = F;
   std::tuple<F, A...> all;
   void operator()() {
-    std::apply([](const F& f, A&... a) { static_cast<void>(f(std::move(a)...)); }, all);
+    std::apply([](F& f, A&... a) { static_cast<void>(f(std::move(a)...)); }, all);
   }
 };
 

@@ -59,6 +59,7 @@ void send_reply(const alias_ref& to, node* n, trampoline run, std::uint64_t clas
 /// The function of such a task: computes, then sends.
 template <class S, class F>
 struct messenger {
+  using shown = F;
   using value = value_of_task<F>;
   using message = task_reply<value>;
   F function;

@@ -2,6 +2,7 @@
 //
 // Result places: a task's end, its owner's wait, a time limit and the owner's loss of interest want the same place; lists of
 // them; and whole tasks whose owner, or who themselves, are killed meanwhile.
+#include <coppice/otp/async_stream.hpp>
 #include <coppice/otp/task_group.hpp>
 #include <coppice/process/process_info.hpp>
 
@@ -9,6 +10,7 @@
 #include "sim/runtime/world.hpp"
 
 #include <array>
+#include <ranges>
 #include <vector>
 
 namespace {
@@ -221,11 +223,74 @@ void group_killed() {
   for (const pid p : processes()) await_end(p);
 }
 
+// A stream of four, read to its end or not, ordered or not, with elements that take too long or are killed, on two workers.
+void stream_read() {
+  world w({.workers = 2});
+  const bool ordered = sim::random(2) == 0;
+  const unsigned enough = 1 + sim::random(5);
+  const duration time = sim::random(3) == 0 ? duration(500 * sim::random(4)) : infinity;
+  const reference ended = monitor(spawn([&] {
+    sync::atomic<int> runs_now{0, "running"};
+    unsigned got = 0;
+    for (auto& r : async_stream(std::views::iota(0, 4), [&](int n) {
+           runs_now.fetch_add(1, sync::relaxed);
+           struct left {
+             sync::atomic<int>& count;
+             ~left() { count.fetch_sub(1, sync::relaxed); }
+           } mark{runs_now};
+           if (n == 2 && time != infinity) receive<never>();
+           return n;
+         }, {.max_concurrency = 2, .ordered = ordered, .timeout = time, .on_timeout = stream_options::kill_task})) {
+      if (r) sim::check(!ordered || *r == static_cast<int>(got), "out of order");
+      else sim::check(time != infinity && r.error().reason().is(exit_reason::timeout), "a failure that nobody caused");
+      if (++got == enough) break;
+    }
+    sim::check(got == (enough > 4 ? 4 : enough), "a result is missing");
+    sim::check(runs_now.load(sync::relaxed) == 0, "a task outlives its stream");
+    sim::check(flush() == 0, "something of a task is in the mailbox");
+  }));
+  await_end(ended);
+}
+
+// The reader is killed at any moment.
+void stream_killed() {
+  world w;
+  start_line line(2);
+  sync::var<int> running{0};
+  const pid reader = spawn([&] {
+    struct scope {
+      sync::var<int>& running;
+      ~scope() { sim::check(running == 0, "a task outlives its stream"); }
+    } outer{running};
+    for (auto& r : async_stream(std::views::iota(0, 3), [&](int n) {
+           running = running + 1;
+           struct left {
+             sync::var<int>& running;
+             ~left() { running = running - 1; }
+           } mark{running};
+           if (n == 1) receive<never>();
+         }, {.max_concurrency = 1, .timeout = infinity}))
+      r.value();
+  });
+  const reference ended = monitor(reader);
+  runs killer([&] {
+    w.enter();
+    line.pass();
+    exit(reader, exit_reason::kill);
+  }, "killer");
+  line.pass();
+  await_end(ended);
+  killer.join();
+  for (const pid p : processes()) await_end(p);
+}
+
 const sim::scenario scenarios[] = {{"result_end_against_wait", &end_against_wait, whole_program()},
                                    {"result_end_against_loss", &end_against_loss, whole_program()},
                                    {"result_many_against_ends", &many_against_ends, whole_program()},
                                    {"result_owner_killed", &owner_killed, whole_program()},
                                    {"result_task_dies", &task_dies, whole_program()},
-                                   {"result_group_killed", &group_killed, whole_program()}};
+                                   {"result_group_killed", &group_killed, whole_program()},
+                                   {"result_stream_read", &stream_read, whole_program()},
+                                   {"result_stream_killed", &stream_killed, whole_program()}};
 
 }  // namespace

@@ -37,6 +37,9 @@ TEST_CASE("EX-2 EX-11 of a task's end, its owner's wait, a time limit and a loss
 TEST_CASE("EX-3 EX-8 owners and tasks that are killed leave no process, no message, and no task beyond its scope") {
   check({"result_owner_killed", "result_task_dies", "result_group_killed"});
 }
+TEST_CASE("EX-42 EX-43 EX-45 a stream yields each result once, in order, and leaves no task behind") {
+  check({"result_stream_read", "result_stream_killed"});
+}
 TEST_CASE("PR-40 each death is heard of once; PR-33, PR-44 what was taken back does not fire; PR-15 names are free by then") {
   check({"signal_both_die", "signal_unlink_against_exit", "signal_link_both_ways", "signal_demonitor_against_death",
          "signal_names_before_down", "signal_many_exits"});

@@ -76,6 +76,13 @@ void construct_value(result_place& place, F& function) {
   mark_value(place);
 }
 
+/// What a report calls the function: of one that the library made, the program's.
+template <class F>
+consteval std::string_view shown_name() {
+  if constexpr (requires { typename F::shown; }) return type_name<typename F::shown>();
+  else return type_name<F>();
+}
+
 template <class F>
 struct task_body {
   using value = value_of_task<F>;
@@ -83,7 +90,7 @@ struct task_body {
 
   static void construct(void* place, void* from) { ::new (place) state(std::move(*static_cast<F*>(from))); }
   static void destroy(void* raw) noexcept { static_cast<state*>(raw)->~state(); }
-  static void print(text_sink& out, const void*) { out.put(type_name<F>()); }
+  static void print(text_sink& out, const void*) { out.put(shown_name<F>()); }
   static void run(void* raw) {
     state& s = *static_cast<state*>(raw);
     if (s.place == nullptr) {
@@ -91,6 +98,7 @@ struct task_body {
       return;
     }
     try {
+      if (!may_run(*s.place)) return;
       construct_value<value>(*s.place, s.function);
     } catch (const unwind&) {
       throw;                                             // it has to end: that is no failure of its own
@@ -111,12 +119,23 @@ struct task_body {
 
 enum class task_link : bool { none, owner };
 
+/// How a function is kept while somebody else spawns its task.
+struct function_operations {
+  std::size_t size;
+  std::size_t align;
+  void (*move)(void* to, void* from);
+  void (*destroy)(void* function) noexcept;
+};
+template <class F>
+inline constexpr function_operations function_operations_of{sizeof(F), alignof(F), &move_message<F>, &destroy_message<F>};
+
 /// What the core needs to start one.
 struct task_start {
   const class_descriptor* cls;
-  state_maker make;
+  state_maker make;                              // its context is the function
   const result_type* type;
   const task_options* options;
+  const function_operations* function = nullptr;
 };
 /// The running process or thread becomes the owner. Throws exit_error.
 result_place* start_task(const task_start& what, task_link link);

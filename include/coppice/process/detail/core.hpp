@@ -81,6 +81,7 @@ struct spawn_request {
   std::string_view label{};
   std::string_view name{};
   coppice::runtime* in = nullptr;
+  std::span<const pid> callers{};                ///< of a task that is spawned for somebody else; empty: its parent and that one's
   result_place* result = nullptr;                ///< of a class with the flag task; null: nobody wants its result
   void (*told)(void* state, reference ref) = nullptr;  ///< tells the new process its maker's monitor, which is an alias, too
 };

@@ -35,6 +35,8 @@ struct task_head {
 result_place* new_place(const result_type& type, bool linked);
 /// Where the value is constructed, by the task, and read, by the owner when the place is done.
 void* value_in(result_place& p) noexcept;
+/// By the task, before it computes: waits until the owner allows it. False: it must not run (SV-134).
+bool may_run(result_place& p);
 /// The value is constructed.
 void mark_value(result_place& p) noexcept;
 /// Inside `catch`: the exception that the task fails with, for the owner.
