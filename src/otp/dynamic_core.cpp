@@ -141,6 +141,7 @@ outcome<void> dynamic_core::handle_info(retry_dynamic again) {
   if (c == children_.end()) return noreply();
   const bool current = c->second.state == child_state::restarting && c->second.attempt == again.attempt;
   if (!current && !planted::is(planted::retry_without_attempt)) return noreply();
+  yield();                                                     // as in supervisor_core: whoever is in the way may end first
   return restart_now(c, false, exit_reason("the last attempt to start it failed"));
 }
 

@@ -195,6 +195,7 @@ outcome<void> supervisor_core::handle_info(retry again) {
   if (c == nullptr) return noreply();
   const bool current = c->state == child_state::restarting && c->attempt == again.attempt;
   if (!current && !planted::is(planted::retry_without_attempt)) return noreply();   // stopped, or started otherwise, meanwhile
+  yield();                                                     // whoever is in the way, an orphan with the name perhaps, may end first
   return restart_now(*c, {}, exit_reason("the last attempt to start it failed"));
 }
 

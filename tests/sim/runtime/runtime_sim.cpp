@@ -52,7 +52,11 @@ TEST_CASE("what a stuck worker holds runs elsewhere, once") {
   check({"scheduler_stuck_worker", "scheduler_spare_worker", "scheduler_almost_stuck"});
 }
 TEST_CASE("PR-80 no timer is early, none is slept past; PR-81 a cancelled one does not fire; PR-82 the dead have none") {
-  check({"timer_foreign_start", "timer_own_start", "timer_cancel_against_fire", "timer_addressee_ends"});
+  check({"timer_foreign_start", "timer_own_start", "timer_cancel_against_fire", "timer_addressee_ends",
+         "timer_addressee_killed"});
+}
+TEST_CASE("SV-20 SV-23 SV-50 SV-60 a tree under a storm comes to rest: nobody is orphaned, no name held by a stranger, no call forgotten") {
+  check({"chaos_one_for_one", "chaos_one_for_all", "chaos_rest_for_one"});
 }
 TEST_CASE("servers call one another on two workers, one is killed, all end") { check({"whole_servers"}); }
 TEST_CASE("SV-50 SV-51 a child that is stopped ends once, however it ends; SV-26 no end of a child goes unseen") {
