@@ -249,6 +249,107 @@ void await_reply(call_record& r) {
   take_answer(r);
 }
 
+namespace {
+
+/// A direct call whose handler has run, without an answer yet.
+[[gnu::noinline]] void settle_unanswered(call_record& r, slot* me, bool blocked, bool ended) {
+  if (r.reply != nullptr) {                     // the handler waits, or keeps its `from`
+    // Who keeps a `from` may have others answer: that is no link of a ring (GS-X3). keep_open sees to a handler that waits first.
+    if (!blocked && me != nullptr) me->calling.store(nullptr, sync::relaxed);
+    const calling_end when_left(*r.caller);
+    return await_reply(r);
+  }
+  if (me != nullptr) me->calling.store(nullptr, sync::relaxed);
+  r.status = ended ? call_status::ended : call_status::no_reply;
+}
+
+inline void settle_direct(call_record& r, slot* me, bool blocked, bool ended) {
+  if (r.status != call_status::replied) [[unlikely]] return settle_unanswered(r, me, blocked, ended);
+  if (me != nullptr) me->calling.store(nullptr, sync::relaxed);
+}
+
+// The two ways to run a handler at once. Each is a function of its own: what a stack switch makes the compiler save must not
+// burden a leaf, nor what either needs the look at the server.
+
+[[gnu::noinline]] void call_leaf(call_record& r, slot& s, thread_block& block) {
+  slot* const me = block.process;
+  void* const outer = block.leaf_call;
+  handler_frame frame(s, detail::state_of(s), r);
+  block.process = &s;
+  block.leaf_call = &r;
+  r.run(frame);
+  if (frame.then_do != detail::after::nothing) [[unlikely]] finish_direct(frame);
+  block.process = me;
+  block.leaf_call = outer;
+  const bool ended = s.serial.load(sync::relaxed) != r.to.serial();
+  if (!ended) [[likely]] let_go(s);
+  settle_direct(r, me, false, ended);
+}
+
+/// The handler waits, or its fiber was abandoned.
+[[gnu::noinline]] void call_left(call_record& r, slot& s, slot* me, fiber* f, fiber_outcome outcome) {
+  if (outcome == fiber_outcome::blocked) follow_blocked(r, s, f);
+  settle_direct(r, me, true, false);
+}
+
+[[gnu::noinline]] void call_on_fiber(call_record& r, slot& s, thread_block& block) {
+  fiber* const outer = block.on;
+  slot* const me = block.process;
+  fiber* const f = take_fiber(block, *s.cls);
+  r.on = f;
+  f->process = &s;
+  block.process = &s;
+  block.on = f;
+  const fiber_outcome outcome = enter(*f, &run_call, &r, block.exceptions);
+  block.process = me;
+  block.on = outer;
+  if (outcome != fiber_outcome::done) [[unlikely]] return call_left(r, s, me, f, outcome);
+  const bool ended = has_ended(*f);
+  give_fiber(block, f);
+  if (!ended) [[likely]] let_go(s);
+  settle_direct(r, me, false, ended);
+}
+
+/// Ours, but not for a direct call of this kind: a former tenant's pid, a careful server, another class, no handler known yet.
+/// Returns: whether it can be called all the same.
+[[gnu::noinline]] bool look_closer(call_record& r, slot& s) {
+  if (s.serial.load(sync::relaxed) != r.to.serial() && !planted::is(planted::serial_unchecked_on_claim)) {
+    leave(s);
+    r.status = call_status::noproc;
+    return false;
+  }
+  if (has(s, detail::careful)) {
+    call_carefully(r, s);
+    return false;
+  }
+  find_handler(r, *s.cls);
+  if (r.status != call_status::pending) {
+    leave(s);
+    return false;
+  }
+  return true;
+}
+
+/// Not an idle process of this node, or the caller has used up its budget.
+[[gnu::noinline]] void call_otherwise(call_record& r) {
+  if (!r.to) {
+    r.status = call_status::noproc;
+    return;
+  }
+  if (r.to.is_local()) {
+    slot& s = *r.to.where();
+    if (here().process == &s && r.to.serial() == s.serial.load(sync::relaxed)) {
+      r.status = call_status::calling_self;
+      return;
+    }
+    yield_if_spent();
+    if (!r.queued && s.word.load(sync::relaxed) == 0) return detail::call_core(r);   // perhaps on another thread now
+  }
+  call_queued(r);
+}
+
+}  // namespace
+
 handled run_direct(slot& s, trampoline handler, handler_frame& frame) noexcept {
   direct_start start{handler, &frame};
   call_record* record = frame.record;
@@ -268,92 +369,24 @@ namespace coppice::detail {
 using namespace coppice::internal;
 
 void call_core(call_record& r) {
-  if (!r.to || !r.to.is_local()) {
-    if (!r.to) {
-      r.status = call_status::noproc;
-      return;
-    }
-    return call_queued(r);
-  }
+  if (!r.to || !r.to.is_local() || r.queued) [[unlikely]] return call_otherwise(r);
   slot& s = *r.to.where();
   thread_block& block = internal::here();
-  slot* me = block.process;
-  if (me == &s && r.to.serial() == s.serial.load(sync::relaxed)) {
-    r.status = call_status::calling_self;
-    return;
-  }
-  if (r.queued || --block.budget <= 0) [[unlikely]] {
-    yield_if_spent();
-    if (r.queued) return call_queued(r);
-    return call_core(r);                       // perhaps on another thread now
-  }
-  if (!claim(s)) return call_queued(r);
-  if (s.serial.load(sync::relaxed) != r.to.serial() && !planted::is(planted::serial_unchecked_on_claim)) [[unlikely]] {
-    leave(s);
-    r.status = call_status::noproc;
-    return;
-  }
+  // A caller that is this server itself finds the word taken: by itself.
+  if (--block.budget <= 0 || !claim(s)) [[unlikely]] return call_otherwise(r);
   const std::uint32_t flags = s.flags.load(sync::relaxed);
-  if ((flags & careful) != 0) [[unlikely]] return call_carefully(r, s);
-  const class_descriptor& cls = *s.cls;
-  if (r.class_key != cls.key || r.run == nullptr) [[unlikely]] find_handler(r, cls);
-  if (r.status != call_status::pending) [[unlikely]] {
-    leave(s);
-    return;
-  }
+  if (s.serial.load(sync::relaxed) != r.to.serial() || (flags & careful) != 0 || r.class_key != s.cls->key || r.run == nullptr)
+    [[unlikely]]
+    if (!look_closer(r, s)) return;
   if (tracing()) [[unlikely]] {
     trace_sent(r.to, r.type);
     trace_received(s, r.type);
   }
+  slot* const me = block.process;
   r.caller = me;
   if (me != nullptr) me->calling.store(&s, sync::relaxed);
   s.doing.store(r.type, sync::relaxed);       // stale as soon as the word is 0
-
-  bool blocked = false;
-  bool ended = false;
-  if ((flags & leaf) != 0) {
-    handler_frame frame(s, state_of(s), r);
-    void* const outer = block.leaf_call;
-    block.process = &s;
-    block.leaf_call = &r;
-    r.run(frame);
-    if (frame.then_do != after::nothing) [[unlikely]] finish_direct(frame);
-    block.process = me;
-    block.leaf_call = outer;
-    ended = s.serial.load(sync::relaxed) != r.to.serial();
-  } else {
-    fiber* const outer = block.on;
-    fiber* const f = take_fiber(block, cls);
-    r.on = f;
-    f->process = &s;
-    block.process = &s;
-    block.on = f;
-    const fiber_outcome outcome = enter(*f, &internal::run_call, &r, block.exceptions);
-    block.process = me;
-    block.on = outer;
-    if (outcome == fiber_outcome::done) [[likely]] {
-      ended = has_ended(*f);
-      give_fiber(block, f);
-    } else {
-      blocked = true;
-      if (outcome == fiber_outcome::blocked) follow_blocked(r, s, f);
-    }
-  }
-  if (!blocked && !ended) [[likely]] {
-    let_go(s);
-  }
-  if (r.status == call_status::replied) [[likely]] {
-    if (me != nullptr) me->calling.store(nullptr, sync::relaxed);
-    return;
-  }
-  if (r.reply != nullptr) {                     // the handler waits, or keeps its `from`
-    // Who keeps a `from` may have others answer: that is no link of a ring (GS-X3). keep_open sees to a handler that waits first.
-    if (!blocked && me != nullptr) me->calling.store(nullptr, sync::relaxed);
-    const calling_end when_left(*r.caller);
-    return await_reply(r);
-  }
-  if (me != nullptr) me->calling.store(nullptr, sync::relaxed);
-  r.status = ended ? call_status::ended : call_status::no_reply;
+  return (flags & leaf) != 0 ? call_leaf(r, s, block) : call_on_fiber(r, s, block);
 }
 
 }  // namespace coppice::detail

@@ -401,14 +401,21 @@ exit_reason run_terminate(slot& self, const exit_reason& why) noexcept {
   return frame.then_do == after::failed ? frame.reason : why;
 }
 
+/// Who asked is answered first; who waits for the very end, last of all: the pid is dead, everything of it is free (GS-149).
+void end_and_answer(slot& self, handler_frame& frame, const exit_reason& why) noexcept {
+  const bool last = frame.answer_last;
+  if (!last) fail_caller(frame, why);
+  if (server_data* d = data_of(self)) d->dying_of = why;
+  end_process(self, why);
+  if (last) fail_caller(frame, why);
+}
+
 /// An exit signal came while the handler waited: nothing of the user runs any more (GS-128, GS-134).
 void end_by_signal(slot& self, handler_frame& frame) noexcept {
   const exit_reason why = detail::ext_of(self).pending;
   drop_follow_up(frame);
   frame.reason = why;                                         // of a direct call: its caller reads it when we are gone
-  fail_caller(frame, why);
-  if (server_data* d = data_of(self)) d->dying_of = why;
-  end_process(self, why);
+  end_and_answer(self, frame, why);
 }
 
 }  // namespace
@@ -447,9 +454,7 @@ void end_server(slot& self, handler_frame& frame, std::string_view what) noexcep
   clear(self, detail::doomed);
   frame.reason = why;
   if (!why.is_quiet()) report_server(self, frame, what);
-  fail_caller(frame, why);
-  if (server_data* d = data_of(self)) d->dying_of = why;
-  end_process(self, why);
+  end_and_answer(self, frame, why);
 }
 
 void run_queued(slot& self, node* n) noexcept {

@@ -41,11 +41,9 @@ void run_stop_request(handler_frame& frame) noexcept {
   detail::detach(frame);
   frame.then_do = after::stop;
   frame.reason = request.why;
-  if (request.answer_at_the_end) {
-    detail::ext_of(*frame.self).exit_waiters.push_back({frame.reply, frame.reply_serial});
-  } else if (detail::claim_reply(frame.reply, frame.reply_serial) != nullptr) {
-    detail::publish_reply(frame.reply, frame.reply_serial);
-  }
+  frame.answer_last = request.answer_at_the_end;               // by end_server, who finds the reply in the frame
+  if (frame.answer_last) return;
+  if (detail::claim_reply(frame.reply, frame.reply_serial) != nullptr) detail::publish_reply(frame.reply, frame.reply_serial);
   frame.reply = nullptr;
   frame.reply_serial = 0;
 }

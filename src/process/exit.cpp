@@ -141,10 +141,7 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
   leave(s);                                     // the word is 0; who still comes finds serial 0
   if (counted) here().slots.give(&s, size_class);
   else program_pools().proxies.give_one(&s);
-  if (e != nullptr) {
-    answer_all(e->exit_waiters, why);           // last of all: the pid is dead and everything of it is free (GS-149)
-    delete e;
-  }
+  delete e;
   if (result != nullptr) complete_place(*result, why);   // who awaits it finds nothing of us left
 }
 

@@ -179,7 +179,7 @@ void schedule_last(slot& s) noexcept {
   if (s.pinned_to != 0)
     schedule(s);
   else
-    system_of(s).sched.push_last(&s);
+    system_of(s).sched.push_yielded(&s);
 }
 
 }  // namespace coppice::internal

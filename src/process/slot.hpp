@@ -148,7 +148,6 @@ struct extension {
   std::vector<held_name> names;
   std::vector<tenure> tenures;
   std::vector<open_reply> open_replies;       // `from`s that outlived their handler; swept when the vector would grow
-  std::vector<open_reply> exit_waiters;       // stop(): answered with the exit reason at the very end
   std::vector<dictionary_entry> dictionary;
   std::vector<std::uint64_t> timers;          // references of those it started for itself: see process_timer.hpp
   std::vector<pid> tasks;                     // processes linked to us by their result_place; the dead are swept when it would grow

@@ -225,6 +225,12 @@ void scheduler::push_last(runnable* r) noexcept {
   if (!planted::is(planted::look_before_push)) wake_if_needed();
 }
 
+void scheduler::push_yielded(runnable* r) noexcept {
+  if (!is_worker(here()) || !monitored_) return push_last(r);
+  r->next = nullptr;
+  give_global(r, r, 1);                        // this worker is awake, and looks there before it parks
+}
+
 void scheduler::give_global(runnable* first, runnable* last, std::size_t count) noexcept {
   sync::lock_guard held(global_lock_);
   if (global_last_ != nullptr)

@@ -96,6 +96,9 @@ class scheduler {
   void push_back(runnable* r) noexcept;
   /// Behind everything else: the tail of the global queue.
   void push_last(runnable* r) noexcept;
+  /// The same for what has only stepped back to let others go first. A worker wakes nobody for it: it will come back to it
+  /// itself, with the caches warm. If it does not within a millisecond or two, the monitor thread wakes somebody.
+  void push_yielded(runnable* r) noexcept;
 
   /// For the worker `index` alone.
   void push_pinned(runnable* r, unsigned index) noexcept;

@@ -21,6 +21,7 @@ void scheduler::enter_monitor(void* raw) { static_cast<scheduler*>(raw)->monitor
 void scheduler::monitor() {
   std::uint64_t seen[most] = {};
   int quiet = 0;
+  bool waited = false;                         // work was in sight at the last look, too
   while (stopping_.load(sync::seq_cst) == 0) {
     sync::futex_wait(monitor_signal_, 0, sync::now() + period);
     if (stopping_.load(sync::seq_cst) != 0) return;
@@ -48,7 +49,14 @@ void scheduler::monitor() {
       free_stuck(w);
       fire_timers(w, sync::now());
     }
-    if (!stuck_somewhere || !work_in_sight()) continue;
+    const bool waits = work_in_sight();
+    const bool for_long = waits && waited;     // it may have yielded, which wakes nobody (push_yielded)
+    waited = waits;
+    if (!waits) continue;
+    if (!stuck_somewhere) {
+      if (for_long && parked_.load(sync::seq_cst) != 0 && searching_.load(sync::seq_cst) == 0) wake_one();
+      continue;
+    }
     if (parked_.load(sync::seq_cst) != 0)
       wake_one();
     else if (searching_.load(sync::seq_cst) == 0 && n < most)

@@ -168,6 +168,7 @@ struct handler_frame {
   std::uint64_t reply_serial = 0;
   pid caller{};                                  ///< who called (a direct caller that is a plain thread: none until asked)
   after then_do = after::nothing;
+  bool answer_last = false;                      ///< the caller waits for the very end of the server (GS-149)
   std::int64_t wait;                             ///< ns; set with then_do
   node* then;                                    ///< set with then_do
   exit_reason reason{};
