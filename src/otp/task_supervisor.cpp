@@ -165,7 +165,8 @@ void throw_not_restartable(std::string_view function) {
 
 std::vector<pid> tasks_under(const supervisor_address& at) {
   std::vector<pid> tasks;
-  for (const child_information& c : which_children_in(at, infinity).value())
+  const std::vector<child_information> all = which_children_in(at, infinity).value();   // kept: a range-for keeps no temporary of its expression
+  for (const child_information& c : all)
     if (c.state == child_state::running) tasks.push_back(c.who);
   return tasks;
 }
