@@ -351,11 +351,29 @@ struct replace_handler_state_request {
 std::vector<handler_id> ids_of(const event_core& core);
 std::vector<handler_state> states_of(const event_core& core);
 
-/// A call of a handler, with whoever waits for the answer; runs in the manager or in the handler's own process.
+/// Whoever waits for a handler. The handler's own process may end before it answers, or before the manager knows that it has:
+/// then the caller is told so.
+template <class H, class R>
+class waits_for_handler {
+ public:
+  using answer_type = result<R, handler_error>;
+  explicit waits_for_handler(from<answer_type>&& caller) noexcept : caller_(std::move(caller)) {}
+  waits_for_handler(waits_for_handler&&) noexcept = default;
+  ~waits_for_handler() {
+    if (caller_) answer(error(handler_error(handler_error::failed, exit_reason::noproc, std::string(short_type_name<H>()) + " ended before it answered")));
+  }
+  void answer(answer_type&& value) { std::move(caller_).reply(std::move(value)); }
+  explicit operator bool() const noexcept { return bool(caller_); }
+
+ private:
+  from<answer_type> caller_;
+};
+
+/// A call of a handler; runs in the manager or in the handler's own process.
 template <class H, class Q>
 struct pending_handler_call {
   Q request;
-  from<result<reply_of<Q>, handler_error>> caller;
+  waits_for_handler<H, reply_of<Q>> caller;
 };
 
 template <class H>
@@ -373,19 +391,19 @@ void run_handler_call(void* state, void* data, handler_turn& turn) noexcept {
       using F = decltype(static_cast<H*>(state)->handle_call(std::move(call.request)));
       if constexpr (std::is_void_v<F>) {
         static_cast<H*>(state)->handle_call(std::move(call.request));
-        std::move(call.caller).reply(answer_type());
+        call.caller.answer(answer_type());
       } else {
         F value = static_cast<H*>(state)->handle_call(std::move(call.request));
         if constexpr (requires { value.then; value.value; }) {
           turn.said = value.then.said();
-          std::move(call.caller).reply(answer_type(std::in_place, std::move(value.value)));
+          call.caller.answer(answer_type(std::in_place, std::move(value.value)));
         } else {
-          std::move(call.caller).reply(answer_type(std::in_place, std::move(value)));
+          call.caller.answer(answer_type(std::in_place, std::move(value)));
         }
       }
     } catch (...) {
       handler_threw(turn);
-      if (call.caller && turn.said == handler_turn::failed) std::move(call.caller).reply(answer_type(error(handler_failed<H>(turn.why))));
+      if (call.caller && turn.said == handler_turn::failed) call.caller.answer(answer_type(error(handler_failed<H>(turn.why))));
     }
   });
 }
@@ -393,7 +411,7 @@ void run_handler_call(void* state, void* data, handler_turn& turn) noexcept {
 template <class H>
 struct pending_deletion {
   any_value arguments;
-  from<result<end_result_of<H>, handler_error>> caller;
+  waits_for_handler<H, end_result_of<H>> caller;
 };
 /// Ends the handler, and tells the caller what its terminate returned.
 template <class H>
@@ -408,13 +426,13 @@ void run_deletion(void* state, void* data, handler_turn& turn) noexcept {
       const handler_end end{handler_end::deleted, exit_reason::normal, std::move(d.arguments)};
       if constexpr (std::is_void_v<R>) {
         if constexpr (ends_as_handler<H>) static_cast<H*>(state)->terminate(end);
-        std::move(d.caller).reply(answer_type());
+        d.caller.answer(answer_type());
       } else {
-        std::move(d.caller).reply(answer_type(std::in_place, static_cast<H*>(state)->terminate(end)));
+        d.caller.answer(answer_type(std::in_place, static_cast<H*>(state)->terminate(end)));
       }
     } catch (...) {
       handler_threw(turn);
-      if (d.caller && turn.said == handler_turn::failed) std::move(d.caller).reply(answer_type(error(handler_failed<H>(turn.why))));
+      if (d.caller && turn.said == handler_turn::failed) d.caller.answer(answer_type(error(handler_failed<H>(turn.why))));
       turn.said = handler_turn::remove;
     }
   });
@@ -465,7 +483,7 @@ class event_manager {
   void handle_call(detail::handler_call<H, Q> c, from<result<reply_of<Q>, handler_error>> caller) {
     detail::handler_entry* e = core_.find(type_hash<H>(), c.id);
     if (e == nullptr) return std::move(caller).reply(result<reply_of<Q>, handler_error>(error(core_.unknown(short_type_name<H>(), c.id))));
-    detail::pending_handler_call<H, Q> call{std::move(c.request), std::move(caller)};
+    detail::pending_handler_call<H, Q> call{std::move(c.request), detail::waits_for_handler<H, reply_of<Q>>(std::move(caller))};
     if (e->process) return core_.order(e->process, &detail::run_handler_call<H, Q>, detail::own_value(std::move(call)));
     detail::handler_turn turn;
     detail::run_handler_call<H, Q>(e->state.value, &call, turn);
@@ -476,7 +494,7 @@ class event_manager {
   void handle_call(detail::delete_handler_request<H> d, from<result<detail::end_result_of<H>, handler_error>> caller) {
     detail::handler_entry* e = core_.find(type_hash<H>(), d.id);
     if (e == nullptr) return std::move(caller).reply(result<detail::end_result_of<H>, handler_error>(error(core_.unknown(short_type_name<H>(), d.id))));
-    detail::pending_deletion<H> deletion{std::move(d.arguments), std::move(caller)};
+    detail::pending_deletion<H> deletion{std::move(d.arguments), detail::waits_for_handler<H, detail::end_result_of<H>>(std::move(caller))};
     if (e->process) return core_.order(e->process, &detail::run_deletion<H>, detail::own_value(std::move(deletion)));
     detail::handler_turn turn;
     detail::run_deletion<H>(e->state.value, &deletion, turn);

@@ -336,3 +336,17 @@ TEST_CASE("SE-72 a handler in a process of its own that fails is removed; the ma
   CHECK(eventually([&] { return j.has("moody error: std::runtime_error: afraid of 15"); }));
   CHECK(alive(m.id()));
 }
+
+TEST_CASE("SE-65 SE-72 who asks a handler whose own process ends first is told") {
+  own_world w;
+  struct mortal {
+    void handle_event(tick) {}
+    int handle_call(how_many) { exit(self(), exit_reason::kill), sleep_for(1h); return 1; }
+  };
+  const auto m = start<alarms>();
+  add_handler<mortal>(m, {.own_process = true});
+  const auto answer = try_call_handler<mortal>(m, how_many{});
+  REQUIRE(!answer);
+  CHECK(answer.error().is(handler_error::failed));
+  CHECK(eventually([&] { return names_of(m).empty(); }));
+}
