@@ -145,5 +145,9 @@ call_error error_of_answer(const answer_record& a, pid server) {
   }
 }
 
+call_error error_of_unknown() {
+  return make(call_error::unknown, exit_reason("unknown"), {}, "unknown: the response was taken, or the request abandoned, before");
+}
+
 }  // namespace detail
 }  // namespace coppice

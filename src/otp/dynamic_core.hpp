@@ -73,7 +73,7 @@ class dynamic_core {
   void try_later(place c);
   void forget(place c);
   bool is_template() const noexcept { return made_from_ != nullptr; }
-  supervisor_error::kind no_id() const noexcept { return supervisor_error::simple_one_for_one; }
+  supervisor_error::kind no_id() const noexcept { return supervisor_error::no_child_ids; }
 
   dynamic_supervisor_spec flags_;
   std::shared_ptr<const child_spec> made_from_;

@@ -201,7 +201,7 @@ std::string_view words_of(supervisor_error::kind what) noexcept {
     case supervisor_error::not_found: return "is no child of this supervisor";
     case supervisor_error::running: return "runs";
     case supervisor_error::restarting: return "is being restarted";
-    case supervisor_error::simple_one_for_one: return "is named by an id, but the children of a simple_one_for_one or dynamic supervisor have none: name it by its pid";
+    case supervisor_error::no_child_ids: return "is named by an id, but the children of a simple_one_for_one or dynamic supervisor have none: name it by its pid";
     default: return "cannot be that";
   }
 }

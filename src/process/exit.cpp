@@ -119,6 +119,7 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
   drain(s);                                     // and these get it, too: their serial does not fit any more
   drop_timers(s, self);                         // and those that were being started
   s.ext = nullptr;
+  if (result != nullptr) fire_result_link(*result, why);   // before the result: who does not trap exits never sees a failure (EX-5)
   if (e != nullptr) {
     fire_links(self, *e, why);
     fire_tasks(self, *e, why);

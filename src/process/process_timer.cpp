@@ -99,11 +99,7 @@ void construct_timer(void* block, std::size_t) noexcept {
   directory.add(::new (block) process_timer(index), index);
 }
 
-/// The pools are made at a thread's first use of the library: they must know by then.
-[[maybe_unused]] const bool told = [] {
-  make_timer = &construct_timer;
-  return true;
-}();
+[[gnu::constructor(101)]] void tell() { make_timer = &construct_timer; }   // see spawn.cpp
 
 /// A timer with a reference of its own, idle and the caller's.
 process_timer& take_timer(thread_block& block, std::uintptr_t load) {

@@ -69,10 +69,7 @@ void retire(thread_block& block) noexcept {
   end_process(s, exit_reason::normal);
 }
 
-[[maybe_unused]] const bool told = [] {
-  retire_proxy = &retire;
-  return true;
-}();
+[[gnu::constructor(101)]] void tell() { retire_proxy = &retire; }   // the library may be used before main
 
 }  // namespace
 

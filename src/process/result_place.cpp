@@ -158,11 +158,27 @@ void release_place(result_place* p) noexcept {
 
 namespace {
 
+/// It has told whoever is linked to it, and left its slot: what it sent is in the receiver's mailbox. acquire: pairs with leave.
+bool is_gone(pid task) noexcept {
+  const slot& s = *task.where();
+  const std::uint64_t serial = s.serial.load(sync::acquire);
+  return serial != task.serial() && (serial != 0 || s.word.load(sync::acquire) == 0);
+}
+
+/// Throws the dead out. First those that failed end an owner that does not trap exits (EX-5): their signals have come.
+void sweep_tasks(slot& owner, std::vector<pid>& tasks) {
+  const auto living = std::partition(tasks.begin(), tasks.end(), is_gone);
+  const std::vector<pid> gone(tasks.begin(), living);
+  if (gone.empty()) return;
+  drain(owner);
+  for (const pid task : gone) std::erase(tasks, task);
+}
+
 /// Keeps the list of linked tasks at twice what it need be at most: the dead are thrown out before it grows.
 void note_task(slot& owner, pid task) {
   auto& tasks = detail::ext_of(owner).tasks;
   if (tasks.size() == tasks.capacity() && !tasks.empty()) {
-    std::erase_if(tasks, [](pid t) { return t.where()->serial.load(sync::relaxed) != t.serial(); });
+    sweep_tasks(owner, tasks);
     if (tasks.size() > tasks.capacity() / 2) tasks.reserve(2 * tasks.capacity());
   }
   tasks.push_back(task);
@@ -205,11 +221,13 @@ result_place* place_of(slot& s) noexcept {
   return static_cast<detail::task_head*>(detail::state_of(s))->place;
 }
 
-void complete_place(result_place& p, const exit_reason& why) noexcept {
-  p.reason = why;
-  // First: an owner that does not trap exits never sees the failure of a task that is linked to it (EX-5).
+void fire_result_link(const result_place& p, const exit_reason& why) noexcept {
   if (p.linked && !why.is(exit_reason::normal))
     deliver(p.owner.get(), make_node(node_kind::link_exited, detail::exit_payload{p.task, why}));
+}
+
+void complete_place(result_place& p, const exit_reason& why) noexcept {
+  p.reason = why;
   slot& owner = *p.owner.get().where();
   std::uint64_t word = p.word.load(sync::relaxed);
   if (planted::is(planted::result_done_by_store))

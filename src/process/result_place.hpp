@@ -111,6 +111,8 @@ void permit_task(result_place& p);
 void refuse_task(result_place& p) noexcept;
 /// The place of an owned process; null: it has none.
 result_place* place_of(slot& s) noexcept;
+/// Ends an owner that is linked to the failed task and does not trap exits. Before complete_place, in the task's slot.
+void fire_result_link(const result_place& p, const exit_reason& why) noexcept;
 /// The task has ended; nothing of it exists any more.
 void complete_place(result_place& p, const exit_reason& why) noexcept;
 /// Forgets that `task` is linked to the owned `owner`. True: it was.

@@ -75,12 +75,11 @@ void construct_slot(void* block, std::size_t bytes) noexcept {
 }
 void construct_reply(void* block, std::size_t) noexcept { ::new (block) detail::reply_slot; }
 
-/// The pools are made at a thread's first use of the library: they must know by then.
-[[maybe_unused]] const bool told = [] {
+/// The pools are made at a thread's first use of the library, which may come before main: before any initialiser of a program.
+[[gnu::constructor(101)]] void tell() {
   make_slot = &construct_slot;
   make_reply = &construct_reply;
-  return true;
-}();
+}
 
 }  // namespace
 

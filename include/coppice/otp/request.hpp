@@ -68,6 +68,7 @@ pending<reply_of<Q>> send_request_at(pid to, Q& request) {
 }
 
 call_error error_of_answer(const answer_record& record, pid server);
+call_error error_of_unknown();
 
 /// Waits for one of `refs`; the value, if it is one, goes into `value`.
 template <class R>
@@ -101,10 +102,12 @@ pending<reply_of<Q>> send_request(const named<S>& server, Q request) {
 }
 
 /// Waits for the response to `request`; at the timeout the request stays and may be waited for again.
-/// Returns:  the reply, or call_error: noproc, ended, timeout, no_reply.
+/// Returns:  the reply, or call_error: noproc, ended, timeout, no_reply; unknown, at once, if the response was taken or the
+///           request abandoned before.
 /// Blocks:   the calling process or thread.   Spec: GS-52, GS-54, GS-55.
 template <class R>
 [[nodiscard]] result<R, call_error> wait_response(pending<R>& request, duration timeout = infinity) {
+  if (!request) return error(detail::error_of_unknown());
   std::optional<detail::stored<R>> value;
   const coppice::pid server = request.server();
   const reference ref = request.ref();

@@ -70,7 +70,7 @@ class supervisor_error : public std::exception {
     restarting,
     failed,               ///< the child did not start: see reason()
     max_children,
-    simple_one_for_one,   ///< not an operation of a supervisor with one template
+    no_child_ids,         ///< its children are named by their pids: one template made them, or it is dynamic
     bad_supervisor_spec,  ///< of a change
     unreachable           ///< the supervisor did not answer: noproc, timeout, its end: see reason()
   };

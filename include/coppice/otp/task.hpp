@@ -279,7 +279,7 @@ auto await_many(Tasks&& tasks, duration timeout = task_timeout_default) {
 
 /// How to wait for many, and what becomes of those that are not done in time.
 struct yield_many_options {
-  enum action : unsigned char { nothing, ignore, kill_task };
+  enum action : unsigned char { nothing, ignore_task, kill_task };
   duration timeout = task_timeout_default;
   std::size_t limit = std::numeric_limits<std::size_t>::max();   ///< enough: then `on_timeout` does not apply
   action on_timeout = nothing;
@@ -298,7 +298,7 @@ auto yield_many(Tasks&& tasks, const yield_many_options& options = {}) {
   results.reserve(places.size());
   for (auto& t : tasks) {
     auto one = t.yield(duration{0});
-    if (!one && t && !in_time && options.on_timeout == yield_many_options::ignore) one = t.ignore();
+    if (!one && t && !in_time && options.on_timeout == yield_many_options::ignore_task) one = t.ignore();
     if (!one && t && !in_time && options.on_timeout == yield_many_options::kill_task) one = t.shutdown(brutal_kill);
     results.push_back(std::move(one));
   }

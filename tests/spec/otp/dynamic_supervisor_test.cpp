@@ -50,9 +50,9 @@ TEST_CASE("SV-80 SV-81 SV-82 simple_one_for_one: a template, children by pid") {
   CHECK(error_of(s.try_start_child_from(3)).is(supervisor_error::failed));
   CHECK(std::string(error_of(s.try_start_child_from(3)).what()).find("takes tuple<journal*>") != std::string::npos);
   CHECK(error_of(s.try_start_child(worker_child("x"))).is(supervisor_error::bad_child_spec));
-  CHECK(error_of(s.try_terminate_child("t")).is(supervisor_error::simple_one_for_one));
-  CHECK(error_of(s.try_restart_child("t")).is(supervisor_error::simple_one_for_one));
-  CHECK(error_of(s.try_delete_child("t")).is(supervisor_error::simple_one_for_one));
+  CHECK(error_of(s.try_terminate_child("t")).is(supervisor_error::no_child_ids));
+  CHECK(error_of(s.try_restart_child("t")).is(supervisor_error::no_child_ids));
+  CHECK(error_of(s.try_delete_child("t")).is(supervisor_error::no_child_ids));
   CHECK(error_of(s.try_terminate_child(self())).is(supervisor_error::not_found));
   s.terminate_child(a);
   s.terminate_child(a);                                               // dead: fine

@@ -18,7 +18,7 @@ using namespace coppice::testing;
 
 namespace {
 
-constexpr registry_options duplicates{.keys = registry_keys::duplicate};
+const registry_options duplicates{.keys = registry_keys::duplicate};
 
 registry_options with(registry_keys keys, unsigned partitions, registry_partition by = registry_partition::by_holder) {
   return {.keys = keys, .partitions = partitions, .partition = by};

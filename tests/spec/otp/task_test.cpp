@@ -831,7 +831,7 @@ TEST_CASE("EX-14 yield_many: on_timeout ignores or kills those that run") {
     std::vector<task<void>> tasks;
     for (int i = 0; i < 2; ++i) tasks.push_back(async([] { wait_for_go(); }));
     const pid one = tasks[0].id(), two = tasks[1].id();
-    yield_many(tasks, {.timeout = 1ms, .on_timeout = yield_many_options::ignore});
+    yield_many(tasks, {.timeout = 1ms, .on_timeout = yield_many_options::ignore_task});
     CHECK(alive(one));
     CHECK(alive(two));
     CHECK_FALSE(tasks[0]);
