@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- For wrk: takes channels and gives them back, and notes any channel that it is handed while it holds it already. A channel
--- counts as held until the request that gives it back is sent.
+-- counts as held until the request that gives it back is sent; where the answer is that this was not possible, it is sent again.
 local threads = {}
 
 function setup(thread)
@@ -30,7 +30,13 @@ function response(status, headers, body)
   elseif status == 204 then
     given = given + 1
   elseif status == 503 then
-    none = none + 1
+    local kept = tonumber(body:match('"channel":(%d+)'))
+    if kept then
+      held[kept] = true
+      table.insert(waiting, kept)
+    else
+      none = none + 1
+    end
   else
     wrong = wrong + 1
   end

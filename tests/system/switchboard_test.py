@@ -36,11 +36,11 @@ class Switchboard:
             self.greeting.append(self.process.stdout.readline())
         self.port = int(re.search(r"http://[\d.]+:(\d+)", self.greeting[0]).group(1))
 
-    def ask(self, method, path, body=None):
+    def ask(self, method, path, body=None, session=None):
         """Status and, if it is JSON, the decoded body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT)
         with contextlib.closing(connection):
-            connection.request(method, path, body)
+            connection.request(method, path, body, {} if session is None else {"X-Session": session.encode()})
             answer = connection.getresponse()
             text = answer.read()
             return answer.status, json.loads(text) if answer.getheader("Content-Type") == "application/json" else None
@@ -112,15 +112,22 @@ class SwitchboardTest(unittest.TestCase):
 
     # --- as meant ------------------------------------------------------------------------------------------------------
 
+    def test_the_greeting_shows_the_tree(self):
+        names = re.findall(r"^(.*?)\"?(\w+)\"? <\d+\.\d+>", "".join(self.start().greeting), re.MULTILINE)
+        self.assertEqual(names, [("", "switchboard"), ("├─ ", "ledger"), ("├─ ", "ch3"), ("├─ ", "callers"), ("│  ├─ ", "session_names"),
+                                 ("│  └─ ", "sessions"), ("└─ ", "front")])
+
     def test_the_commands_of_the_greeting_work_with_curl(self):
-        board = self.start()
+        board = self.start("--allow-crash", stderr=subprocess.DEVNULL)
         printed = []
         for line in board.greeting:
             if command := re.match(r"  (curl .*?)   ", line):
                 printed.append(subprocess.run(command[1] + " -s -w ' %{http_code}'", shell=True, capture_output=True, text=True,
-                                              timeout=LIMIT, check=True).stdout.split())
-        self.assertEqual(printed, [['{"channel":1}', "201"], ['{"channel":2}', "201"],
-                                   ['{"free":[3,4,5,6,7,8],"taken":[1,2]}', "200"], ["204"]])
+                                              timeout=LIMIT, check=True).stdout.split("\n "))
+        self.assertEqual(printed[:-1], [['{"channel":1}', "201"], ['{"channel":2}', "201"], ['{"free":[3,4,5,6,7,8],"taken":[1,2]}', "200"],
+                                        [" 204"], ['{"channel":1}', "201"], ['{"sessions":[{"name":"Ann B.","channels":[1]}]}', "200"], [" 204"]])
+        self.assertRegex(printed[-1][0], r'\{"crashed":"<.*>","now":"<.*>"\}')
+        self.assertEqual(printed[-1][1], "202")
         self.check_nothing_lost(board)
 
     def test_the_first_free_channel_is_taken_until_none_is_left(self):
@@ -204,6 +211,158 @@ class SwitchboardTest(unittest.TestCase):
         with concurrent.futures.ThreadPoolExecutor(10) as pool:
             list(pool.map(client, range(10)))
         self.check_nothing_lost(board, 5)
+
+    def test_under_load_and_crashes_no_channel_is_lost_or_handed_out_twice(self):
+        if WRK is None:
+            self.skipTest("wrk is not installed")
+        board = self.start("--allow-crash", "--restarts", "1000000", stderr=subprocess.DEVNULL)
+        load = subprocess.Popen([WRK, "-t1", "-c32", "-d3s", "-s", os.path.join(HERE, "channels.lua"), f"http://127.0.0.1:{board.port}"],
+                                stdout=subprocess.PIPE, text=True)
+        crashes = 0
+        while load.poll() is None:  # one at a time: whoever loses both at once loses the leases
+            self.assertEqual(board.ask("POST", f"/crash/{('ch3', 'ledger')[crashes % 2]}")[0], 202)
+            crashes += 1
+        said = load.communicate(timeout=LIMIT)[0]
+        counts = dict(re.findall(r"(\w+) (\d+)", said[said.index("taken "):]))
+        print(f"wrk, with {crashes} crashes: {counts}", file=sys.stderr)
+        self.assertGreater(crashes, 10)
+        self.assertGreater(int(counts["taken"]), 100)
+        self.assertEqual((counts["twice"], counts["wrong"], counts["errors"]), ("0", "0", "0"), said)
+        self.check_nothing_lost(board)
+
+    # --- sessions ------------------------------------------------------------------------------------------------------
+
+    def test_the_end_of_a_session_frees_its_channels(self):
+        board = self.start("--allow-crash", stderr=subprocess.DEVNULL)
+        for end in (("DELETE", "/sessions"), ("POST", "/crash/session")):
+            self.assertEqual(board.ask("POST", "/channels", session="Ann B."), (201, {"channel": 1}))
+            self.assertEqual(board.ask("POST", "/channels"), (201, {"channel": 2}))
+            self.assertEqual(board.ask("POST", "/channels?ttl=1h", session="Ann B."), (201, {"channel": 3}))
+            self.assertEqual(board.ask("GET", "/sessions"), (200, {"sessions": [{"name": "Ann B.", "channels": [1, 3]}]}))
+            self.assertIn(board.ask(*end, session="Ann B.")[0], (202, 204))
+            self.assertEqual(board.ask("GET", "/channels")[1]["taken"], [2])
+            self.assertEqual(board.ask("GET", "/sessions"), (200, {"sessions": []}))
+            self.assertEqual(board.ask(*end, session="Ann B.")[0], 404)
+            self.assertEqual(board.ask("DELETE", "/channels/2")[0], 204)
+
+    def test_what_a_session_gave_back_is_not_freed_by_its_end(self):
+        board = self.start()
+        self.assertEqual(board.ask("POST", "/channels", session="ann"), (201, {"channel": 1}))
+        self.assertEqual(board.ask("DELETE", "/channels/1")[0], 204)
+        self.assertEqual(board.ask("POST", "/channels", session="bea"), (201, {"channel": 1}))
+        self.assertEqual(board.ask("DELETE", "/sessions", session="ann")[0], 204)
+        self.assertEqual(board.ask("GET", "/sessions")[1]["sessions"], [{"name": "bea", "channels": [1]}])
+
+    def test_a_session_that_nobody_uses_ends(self):
+        board = self.start("--session.idle", "50ms")
+        self.assertEqual(board.ask("POST", "/channels", session="ann"), (201, {"channel": 1}))
+        self.assertTrue(eventually(lambda: board.ask("GET", "/sessions")[1]["sessions"] == []))
+        self.assertEqual(board.ask("GET", "/channels")[1]["taken"], [])
+
+    def test_there_are_not_more_sessions_than_allowed(self):
+        board = self.start("--session.most", "2")
+        for name in ("ann", "bea", "ann"):
+            self.assertEqual(board.ask("POST", "/channels", session=name)[0], 201)
+        self.assertEqual(board.ask("POST", "/channels", session="cy"), (503, {"error": "there are too many sessions"}))
+        self.assertEqual(board.ask("DELETE", "/sessions", session="ann")[0], 204)
+        self.assertEqual(board.ask("POST", "/channels", session="cy")[0], 201)
+        self.assertEqual(board.ask("GET", "/channels")[1]["taken"], [1, 2])
+
+    def test_sessions_with_odd_names(self):
+        board = self.start("--channels", "20")
+        odd = ["Grüße, 世界 🐦", "ch3", "sessions", "a b\tc", '"\\/', "{}", "../..", "%41", "x" * 1024]
+        for name in odd:
+            self.assertEqual(board.ask("POST", "/channels", session=name)[0], 201, name)
+        self.assertEqual(sorted(s["name"] for s in board.ask("GET", "/sessions")[1]["sessions"]), sorted(odd))
+        for name in odd:
+            self.assertEqual(board.ask("DELETE", "/sessions", session=name)[0], 204, name)
+        for bad in (b"", b"   ", b"x" * 1025, b"\xe9", b"\xed\xa0\x80"):
+            with board.raw(b"POST /channels HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Session: " + bad + b"\r\n\r\n") as s:
+                self.assertEqual(status_of(read_all(s)), 400, bad)
+        self.assertEqual(board.ask("DELETE", "/sessions")[0], 400)
+        self.check_nothing_lost(board, 20)
+
+    def test_callers_of_one_name_share_one_session(self):
+        board = self.start("--channels", "100")
+        for turn in range(5):
+            with concurrent.futures.ThreadPoolExecutor(10) as pool:
+                got = list(pool.map(lambda _: board.ask("POST", "/channels", session="ann"), range(10)))
+            self.assertEqual(sorted(channel["channel"] for _, channel in got), list(range(1, 11)), turn)
+            self.assertEqual(len(board.ask("GET", "/sessions")[1]["sessions"]), 1)
+            self.assertEqual(board.ask("DELETE", "/sessions", session="ann")[0], 204)
+        self.check_nothing_lost(board, 100)
+
+    # --- crashes -------------------------------------------------------------------------------------------------------
+
+    def test_a_ch3_that_crashed_is_followed_by_one_that_goes_on_with_all_leases(self):
+        board = self.start("--allow-crash", stderr=subprocess.DEVNULL)
+        self.assertEqual(board.ask("POST", "/channels"), (201, {"channel": 1}))
+        self.assertEqual(board.ask("POST", "/channels", session="ann"), (201, {"channel": 2}))
+        self.assertEqual(board.ask("POST", "/channels?ttl=1s"), (201, {"channel": 3}))
+        self.assertEqual(board.ask("POST", "/channels?ttl=1h"), (201, {"channel": 4}))
+        self.assertEqual(board.ask("POST", "/channels"), (201, {"channel": 5}))
+        self.assertEqual(board.ask("DELETE", "/channels/5")[0], 204)
+        for name in ("ch3", "ledger", "ch3"):  # the ledger's successor knows what ch3's successor needs
+            status, said = board.ask("POST", f"/crash/{name}")
+            self.assertEqual(status, 202)
+            self.assertNotEqual(said["crashed"], said["now"])
+            self.assertEqual(set(board.ask("GET", "/channels")[1]["taken"]) - {3}, {1, 2, 4})
+            self.assertEqual(board.ask("GET", "/sessions"), (200, {"sessions": [{"name": "ann", "channels": [2]}]}))
+        self.assertTrue(eventually(lambda: board.ask("GET", "/channels")[1]["taken"] == [1, 2, 4]))
+        self.assertEqual(board.ask("POST", "/channels"), (201, {"channel": 3}))
+        self.assertEqual(board.ask("DELETE", "/sessions", session="ann")[0], 204)
+        self.assertEqual(board.ask("GET", "/channels")[1]["taken"], [1, 3, 4])
+        self.check_nothing_lost(board)
+
+    def test_a_session_that_ends_while_ch3_is_started_again_leaves_nothing_taken(self):
+        board = self.start("--allow-crash", "--restarts", "1000000", stderr=subprocess.DEVNULL)
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for i in range(50):
+                self.assertEqual(board.ask("POST", "/channels", session="ann")[0], 201)
+                crash = pool.submit(board.ask, "POST", "/crash/ch3")
+                end = pool.submit(board.ask, "DELETE", "/sessions", session="ann")
+                self.assertEqual((crash.result(LIMIT)[0], end.result(LIMIT)[0]), (202, 204), i)
+                self.assertTrue(eventually(lambda: board.ask("GET", "/channels")[1]["taken"] == []))
+
+    def test_nothing_crashes_without_the_flag(self):
+        board = self.start()
+        self.assertEqual(board.ask("POST", "/channels", session="ann")[0], 201)
+        for name in ("ch3", "ledger", "session", "front", "whatever"):
+            self.assertEqual(board.ask("POST", f"/crash/{name}", session="ann")[0], 403, name)
+        self.assertEqual(board.ask("GET", "/sessions")[1]["sessions"], [{"name": "ann", "channels": [1]}])
+
+    def test_what_is_not_known_cannot_be_crashed(self):
+        board = self.start("--allow-crash")
+        for name in ("whatever", "front", "switchboard", "application_controller", "%00", "ch3%20"):
+            status, said = board.ask("POST", f"/crash/{name}")
+            self.assertEqual((status, "ch3, ledger, session" in said["error"]), (404, True), name)
+        self.assertEqual(board.ask("POST", "/crash/session", session="nobody")[0], 404)
+        self.assertEqual(board.ask("POST", "/crash/session")[0], 400)
+        self.assertEqual(board.ask("GET", "/crash/ch3")[0], 405)
+
+    def test_too_many_crashes_end_the_program(self):
+        board = self.start("--allow-crash", "--restarts", "2", stderr=subprocess.PIPE)
+        for _ in range(2):
+            self.assertEqual(board.ask("POST", "/crash/ch3")[0], 202)
+        with contextlib.suppress(ConnectionError, http.client.HTTPException):  # the program may be quicker than the answer
+            self.assertEqual(board.ask("POST", "/crash/ch3")[0], 503)
+        with board.process.stderr:
+            self.assertIn("failed too often", board.process.stderr.read())
+        self.assertEqual(board.process.wait(LIMIT), 1)
+
+    def test_reports_in_json_are_one_object_a_line(self):
+        board = self.start("--allow-crash", "--log.form=json", stderr=subprocess.PIPE)
+        self.assertEqual(board.ask("POST", "/channels", session='Ann "B." é')[0], 201)
+        self.assertEqual(board.ask("POST", "/crash/ch3")[0], 202)
+        self.assertEqual(board.ask("POST", "/crash/session", session='Ann "B." é')[0], 202)
+        self.assertEqual(board.end(), 0)
+        with board.process.stderr:  # each line, or json.loads fails
+            reports = [json.loads(line) for line in board.process.stderr]
+        said = {(r["kind"], r.get("name")) for r in reports}
+        self.assertLessEqual({("server", "ch3"), ("crash", "ch3"), ("server", "session")}, said)
+        crash = next(r for r in reports if r["kind"] == "server")
+        self.assertEqual((crash["level"], crash["doing"], crash["fields"]["why"]),
+                         ("error", "handle_cast(break_down{})", "std::runtime_error: crashed on purpose"))
 
     # --- bad clients ---------------------------------------------------------------------------------------------------
 
@@ -324,6 +483,19 @@ class SwitchboardTest(unittest.TestCase):
             self.assertEqual(status_of(read_all(s)), 201)
         self.assertEqual(board.process.wait(LIMIT), 0)
 
+    def test_it_stops_the_front_before_what_the_front_needs(self):
+        board = self.start("--log.level=info", stderr=subprocess.PIPE)
+        with board.raw(b"POST /channels HTTP/1.1\r\nHost: x\r\nX-Session: ann\r\nContent-Length: 12\r\n\r\n{\"ttl_") as s:
+            self.assertTrue(eventually(lambda: board.ask("GET", "/healthz")[0] == 200))
+            board.process.send_signal(signal.SIGTERM)
+            self.assertIn("ends", board.process.stdout.readline())
+            s.sendall(b'ms":5}')
+            self.assertEqual(status_of(read_all(s)), 201)  # by a session, ch3 and the ledger
+        self.assertEqual(board.process.wait(LIMIT), 0)
+        self.assertIn("answered", board.process.stdout.readline())
+        with board.process.stderr:
+            self.assertNotIn("[error]", board.process.stderr.read())
+
     def test_a_second_signal_ends_it_at_once(self):
         board = self.start()
         with board.raw(b"POST /channels HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\nha"):
@@ -335,8 +507,8 @@ class SwitchboardTest(unittest.TestCase):
 
     def test_it_says_why_it_cannot_start(self):
         board = self.start()
-        for arguments, status, said in (([str(board.port)], 1, "in use"), (["70000"], 1, "port"), (["x"], 1, "port"), (["--channels", "0"], 2, "1000000"),
-                                        (["--channels"], 2, "value"), (["--what"], 2, "usage"), (["1", "2"], 2, "too many"),
+        for arguments, status, said in (([str(board.port)], 1, "in use"), (["70000"], 2, "port"), (["x"], 2, "port"), (["--channels", "0"], 2, "1000000"),
+                                        (["--channels"], 2, "value"), (["--what"], 2, "--help"), (["1", "2"], 2, "too many"),
                                         (["0", "--address", "nowhere"], 1, "nowhere")):
             r = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=LIMIT, check=False)
             self.assertEqual((r.returncode, said in r.stderr), (status, True), (arguments, r.stderr))

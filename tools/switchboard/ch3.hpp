@@ -1,84 +1,141 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ch3: the server that owns the channels. The allocator of the README, with leases that may end by themselves and answers for
-// every mistake instead of a crash: its clients are strangers on a network.
+// ch3: the server that owns the channels. The allocator of the README, with leases that may end by themselves, holders whose end
+// ends their leases, and answers for every mistake instead of a crash: its clients are strangers on a network.
 //
-// Every channel is in `idle` or in `taken`, never in both. A lease has a number, so that the end of an old one, whose
-// message was under way already when the channel was freed, does not end its successor.
+// Invariants:
+//   1. Every channel is in `idle` or in `taken`, never in both.
+//   2. A lease has a number, so that the end of an old one, whose message was under way already when the channel was freed,
+//      does not end its successor.
+//   3. A holder is monitored exactly as long as it holds something.
+//   4. A lease is in the ledger before anybody is told of it, and leaves it before the channel is free: a ch3 that crashes is
+//      followed by one that goes on with all leases, their times and their holders. Nothing is handed out twice.
+//   5. While there is no ledger, `taken` is the truth; a ledger that begins asks for all of it.
 #pragma once
 
 #include <coppice/otp/gen_server.hpp>
+#include <coppice/process/process.hpp>
 #include <coppice/process/timer.hpp>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
+#include <stdexcept>
+#include <utility>
 #include <vector>
 
-namespace switchboard {
+#include "lease.hpp"
+#include "ledger.hpp"
+#include "settings.hpp"
 
-using coppice::duration;
+namespace switchboard {
 
 struct ch3 {
   static constexpr coppice::named<ch3> server{"ch3"};
 
   enum class freed { yes, not_taken, unknown };
   struct listing { std::vector<int> free; std::vector<int> taken; };
-  struct lease { std::uint64_t number; coppice::reference timer; };
+  struct holding { coppice::reference monitor; std::set<int> channels; };
 
-  struct allocate { using reply = std::optional<int>; duration time_to_live; };
+  struct allocate { using reply = std::optional<int>; coppice::duration time_to_live; coppice::pid holder; };
   struct give_back { using reply = freed; int channel; };
   struct list { using reply = listing; };
+  struct held_by { using reply = std::vector<int>; coppice::pid holder; };
   struct lease_over { int channel; std::uint64_t number; };
-  using protocol = coppice::messages<lease_over>;
+  using protocol = coppice::messages<lease_over, ledger_begins>;
 
-  static auto start(int channels) { return coppice::start<ch3>({.name = server}, channels); }
-  /// The first free channel, or none. `coppice::infinity`: until it is given back.
-  static auto alloc(duration time_to_live) { return coppice::try_call(server, allocate{time_to_live}); }
+  /// The first free channel, or none. `coppice::infinity`: until it is given back. `holder`: at most until that ends.
+  static auto alloc(coppice::duration time_to_live, coppice::pid holder = {}) {
+    return coppice::try_call(server, allocate{time_to_live, holder});
+  }
   static auto free(int channel) { return coppice::try_call(server, give_back{channel}); }
   static auto show() { return coppice::try_call(server, list{}); }
+  static auto channels_of(coppice::pid holder) { return coppice::try_call(server, held_by{holder}); }
 
-  auto init(int channels) {
+  // [init]
+  void init(int channels) {
     for (int c = 1; c <= channels; ++c) idle.insert(c);
-    return coppice::ok();
+    for (const auto& [channel, kept] : coppice::call(ledger::server, ledger::read{}, coppice::infinity)) {
+      number = std::max(number, kept.number);
+      begin(channel, kept);
+    }
   }
+  // [/init]
 
+  // [allocate]
   std::optional<int> handle_call(allocate a) {
     if (idle.empty()) return std::nullopt;
-    const int channel = idle.extract(idle.begin()).value();
-    lease& l = taken[channel] = {++leases, {}};
-    if (a.time_to_live != coppice::infinity)
-      l.timer = coppice::send_after(a.time_to_live, coppice::self(), lease_over{channel, l.number});
+    const int channel = *idle.begin();
+    const lease granted{++number, coppice::deadline_after(a.time_to_live), a.holder};
+    (void)coppice::try_call(ledger::server, ledger::enter{channel, granted}, coppice::infinity);  // fails: invariant 5
+    begin(channel, granted);
     return channel;
   }
+  // [/allocate]
 
   freed handle_call(give_back g) {
-    const auto held = taken.find(g.channel);
-    if (held == taken.end()) return idle.contains(g.channel) ? freed::not_taken : freed::unknown;
-    if (held->second.timer) coppice::cancel_timer(held->second.timer);
-    release(held);
-    return freed::yes;
+    if (taken.contains(g.channel)) return end(g.channel), freed::yes;
+    return idle.contains(g.channel) ? freed::not_taken : freed::unknown;
   }
 
   listing handle_call(list) const {
     listing all{{idle.begin(), idle.end()}, {}};
-    for (const auto& held : taken) all.taken.push_back(held.first);
+    for (const auto& [channel, of] : taken) all.taken.push_back(channel);
     return all;
   }
 
-  void handle_info(lease_over over) {
-    const auto held = taken.find(over.channel);
-    if (held != taken.end() && held->second.number == over.number) release(held);
+  std::vector<int> handle_call(held_by h) const {
+    const auto found = held.find(h.holder);
+    if (found == held.end()) return {};
+    return {found->second.channels.begin(), found->second.channels.end()};
   }
 
+  void handle_info(lease_over over) {
+    const auto found = taken.find(over.channel);
+    if (found != taken.end() && found->second.number == over.number) end(over.channel);
+  }
+
+  void handle_info(coppice::down d) {
+    const auto found = held.find(d.who);
+    if (found == held.end()) return;
+    for (const int channel : std::set<int>(found->second.channels)) end(channel);
+  }
+
+  void handle_info(ledger_begins) { coppice::cast(ledger::server, ledger::replace{taken}); }
+  void handle_cast(break_down) { throw std::runtime_error("crashed on purpose"); }
+
   std::set<int> idle{};
-  std::map<int, lease> taken{};
-  std::uint64_t leases = 0;
+  leases taken{};
+  std::map<int, coppice::reference> timers{};
+  std::map<coppice::pid, holding> held{};
+  std::uint64_t number = 0;
 
  private:
-  void release(std::map<int, lease>::iterator held) {
-    idle.insert(held->first);
-    taken.erase(held);
+  void begin(int channel, const lease& granted) {
+    idle.erase(channel);
+    taken.emplace(channel, granted);
+    if (const coppice::duration left = coppice::time_until(granted.until); left != coppice::infinity)
+      timers[channel] = coppice::send_after(left, coppice::self(), lease_over{channel, granted.number});
+    if (!granted.holder) return;
+    holding& h = held[granted.holder];
+    if (h.channels.empty()) h.monitor = coppice::monitor(granted.holder);  // of the dead: told at once
+    h.channels.insert(channel);
+  }
+
+  void end(int channel) {
+    (void)coppice::try_call(ledger::server, ledger::strike{channel}, coppice::infinity);  // fails: invariant 5
+    const auto of = taken.find(channel);
+    if (const auto timer = timers.extract(channel)) coppice::cancel_timer(timer.mapped());
+    if (const auto holder = held.find(of->second.holder); holder != held.end()) {
+      holder->second.channels.erase(channel);
+      if (holder->second.channels.empty()) {
+        coppice::demonitor(holder->second.monitor);
+        held.erase(holder);
+      }
+    }
+    taken.erase(of);
+    idle.insert(channel);
   }
 };
 

@@ -2,6 +2,11 @@
 #include "channel_routes.hpp"
 
 #include "ch3.hpp"
+#include "ledger.hpp"
+#include "session.hpp"
+
+#include <coppice/otp/supervisor.hpp>
+#include <coppice/process/receive.hpp>
 
 #include <boost/json.hpp>
 
@@ -18,7 +23,7 @@ constexpr std::int64_t longest_ms = std::int64_t{30} * 24 * 3600 * 1000;
 
 http_response answer(int status, const json_of::value& v) { return json(json_of::serialize(v) + '\n', status); }
 http_response failure(int status, std::string_view why) { return answer(status, {{"error", why}}); }
-http_response failure(const call_error& e) { return failure(503, e.what()); }
+http_response unavailable(const std::exception& e) { return failure(503, e.what()); }
 
 json_of::array numbers(const std::vector<int>& all) { return json_of::array(all.begin(), all.end()); }
 
@@ -39,12 +44,52 @@ std::optional<duration> asked_time_to_live(const http_request& r) {
   return ms->is_int64() ? milliseconds(ms->as_int64()) : std::nullopt;
 }
 
-http_response allocate(const http_request& r) {
+/// JSON is UTF-8, and so are the names that we show in it.
+bool is_utf8(const std::string& text) {
+  json_of::error_code problem;
+  json_of::parse(json_of::serialize(json_of::string(text)), problem);
+  return !problem;
+}
+
+/// What X-Session says; nothing when it is not there.   Fails: with the answer to give.
+result<std::optional<std::string>, http_response> session_name_in(const http_request& r) {
+  const auto said = r.header("X-Session");
+  if (!said) return std::nullopt;
+  std::string name(*said);
+  if (name.empty()) return error(failure(400, "X-Session is empty"));
+  if (name.size() > longest_session)
+    return error(failure(400, "X-Session is longer than " + std::to_string(longest_session) + " bytes"));
+  if (!is_utf8(name)) return error(failure(400, "X-Session is not UTF-8"));
+  return name;
+}
+
+/// The session that X-Session names, started if there is none; nobody when it names none.   Fails: with the answer to give.
+result<pid, http_response> session_in(const http_request& r, duration idle) {
+  auto name = session_name_in(r);
+  if (!name) return error(std::move(name.error()));
+  if (!*name) return pid{};
+  const auto found = session_of(**name, idle);
+  if (!found) return error(found.error().is(supervisor_error::max_children) ? failure(503, "there are too many sessions") : unavailable(found.error()));
+  return *found;
+}
+
+/// The living session that X-Session names.   Fails: with the answer to give.
+result<pid, http_response> known_session_in(const http_request& r) {
+  auto name = session_name_in(r);
+  if (!name) return error(std::move(name.error()));
+  if (!*name) return error(failure(400, "which session? X-Session names it"));
+  if (const pid who = session_names().whereis(**name)) return who;
+  return error(failure(404, "no such session"));
+}
+
+http_response allocate(const http_request& r, duration idle) {
   const auto time_to_live = asked_time_to_live(r);
   if (!time_to_live)
     return failure(400, "a time to live is ?ttl=5s (ms, s, min, h) or {\"ttl_ms\":5000}: above 0, at most 30 days");
-  const auto channel = ch3::alloc(*time_to_live);
-  if (!channel) return failure(channel.error());
+  const auto holder = session_in(r, idle);
+  if (!holder) return holder.error();
+  const auto channel = ch3::alloc(*time_to_live, *holder);
+  if (!channel) return unavailable(channel.error());
   if (!*channel) return failure(503, "no channel is left");
   http_response made = answer(201, {{"channel", **channel}});
   made.headers.push_back({"Location", "/channels/" + std::to_string(**channel)});
@@ -57,7 +102,7 @@ http_response release(const http_request& r) {
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), channel);
   if (problem != std::errc{} || end != text.data() + text.size()) return failure(404, "no such channel");
   const auto outcome = ch3::free(channel);
-  if (!outcome) return failure(outcome.error());
+  if (!outcome) return answer(503, {{"error", outcome.error().what()}, {"channel", channel}});
   switch (*outcome) {
     case ch3::freed::yes:
       return status(204);
@@ -71,9 +116,63 @@ http_response release(const http_request& r) {
 
 http_response list() {
   const auto all = ch3::show();
-  if (!all) return failure(all.error());
+  if (!all) return unavailable(all.error());
   return answer(200, {{"free", numbers(all->free)}, {"taken", numbers(all->taken)}});
 }
+
+http_response list_sessions() {
+  json_of::array all;
+  for (const auto& entry : session_names().select()) {
+    const auto channels = ch3::channels_of(entry.who);
+    if (!channels) return unavailable(channels.error());
+    all.push_back(json_of::object{{"name", entry.key}, {"channels", numbers(*channels)}});
+  }
+  return answer(200, {{"sessions", std::move(all)}});
+}
+
+/// Tells `who` to end, and waits for it: ch3 has heard of it, too, before whoever asks next.
+template <class S, class M>
+void see_it_end(server_ref<S> who, M message) {
+  const reference ref = monitor(who);
+  cast(who, std::move(message));
+  receive(when([ref](const down& d) { return d.ref == ref; }, [](const down&) {}));
+}
+
+http_response end_session(const http_request& r) {
+  const auto who = known_session_in(r);
+  if (!who) return who.error();
+  see_it_end(server_cast<session>(*who), session::leave{});
+  return status(204);
+}
+
+/// Crashes the server of that name. Its supervisor has heard of its end before we have, and looks after it before it answers us.
+template <class S>
+http_response crash_server(const named<S>& name) {
+  const std::string text(name.name().text());
+  const auto who = whereis(name);
+  if (!who) return failure(503, text + " does not run");
+  see_it_end(server_cast<S>(*who), break_down{});
+  const auto now = supervisor("switchboard").try_which_child(text);
+  if (!now) return unavailable(now.error());
+  return answer(202, {{"crashed", to_text(*who)}, {"now", to_text(now->who)}});
+}
+
+http_response crash_session(const http_request& r) {
+  const auto who = known_session_in(r);
+  if (!who) return who.error();
+  see_it_end(server_cast<session>(*who), break_down{});
+  return answer(202, {{"crashed", to_text(*who)}});
+}
+
+http_response crash(const http_request& r) {
+  const std::string name = r.parameter("name");
+  if (name == "ch3") return crash_server(ch3::server);
+  if (name == "ledger") return crash_server(ledger::server);
+  if (name == "session") return crash_session(r);
+  return failure(404, "what can be crashed: ch3, ledger, session (X-Session says which)");
+}
+
+http_response crash_refused() { return failure(403, "only a switchboard that was started with --allow-crash crashes on purpose"); }
 
 http_response health() { return answer(200, {{"status", "ok"}}); }
 
@@ -91,8 +190,13 @@ std::optional<duration> parse_time_to_live(std::string_view text) {
   return std::nullopt;
 }
 
-router channel_routes() {
-  return router{post("/channels", &allocate), del("/channels/:number", &release), get("/channels", &list),
+router channel_routes(const settings& s) {
+  return router{post("/channels", [idle = s.session_idle](const http_request& r) { return allocate(r, idle); }),
+                del("/channels/:number", &release),
+                get("/channels", &list),
+                get("/sessions", &list_sessions),
+                del("/sessions", &end_session),
+                s.allow_crash ? post("/crash/:name", &crash) : post("/crash/:name", &crash_refused),
                 get("/healthz", &health)};
 }
 

@@ -6,7 +6,13 @@
 //                                  or the body {"ttl_ms":5000}
 //     DELETE /channels/:number     204; 409 when it is not taken, 404 when there is no such channel
 //     GET    /channels             200 {"free":[…],"taken":[…]}
+//     GET    /sessions             200 {"sessions":[{"name":"…","channels":[…]}]}
+//     DELETE /sessions             with X-Session: ends it and its leases; 204, 404 when there is none of that name
+//     POST   /crash/:name          an exception in a handler of ch3, of the ledger or, with X-Session, of a session: 202 when it
+//                                  has ended and, of a server of the tree, the next one runs; 403 unless --allow-crash
 //     GET    /healthz              200
+//
+// `X-Session: whatever text` at POST /channels makes the channel that session's: it comes back when the session ends.
 //
 // Whatever goes wrong is told as {"error":"…"}.
 #pragma once
@@ -17,9 +23,11 @@
 #include <optional>
 #include <string_view>
 
+#include "settings.hpp"
+
 namespace switchboard {
 
-coppice::router channel_routes();
+coppice::router channel_routes(const settings& s);
 
 /// `500ms`, `5s`, `2min`, `1h`: above zero, at most 30 days.
 std::optional<coppice::duration> parse_time_to_live(std::string_view text);

@@ -1,139 +1,93 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// switchboard: channels over HTTP. ./run starts it.
+// switchboard: channels over HTTP. ./run starts it; `--help` says what it can be told.
 //
-//     switchboard [port] [--channels N] [--address A]
+//     switchboard (one_for_one)      whoever crashes is started again alone
+//       ledger                       remembers which channels are taken
+//       ch3                          hands out the channels; begins with what the ledger remembers
+//       callers (rest_for_one)
+//         session_names              sessions by the text that the callers chose
+//         sessions                   one process a session; its end frees what it holds
+//       front                        the HTTP server; stops first
 //
 // The first SIGTERM or SIGINT drains and ends the program with 0, a second one ends it at once.
-#include "ch3.hpp"
-#include "channel_routes.hpp"
+#include <coppice/otp/application.hpp>
 
-#include <coppice/app/http_server.hpp>
-
-#include <charconv>
-#include <csignal>
 #include <cstdio>
-#include <cstdlib>
-#include <optional>
-#include <stdexcept>
 #include <string>
-#include <string_view>
-#include <vector>
+
+#include "ch3.hpp"
+#include "front.hpp"
+#include "session.hpp"
+#include "throw_traces.hpp"
 
 namespace {
 
 using namespace coppice;
+using namespace switchboard;
 
-constexpr const char* usage =
-    "usage: switchboard [port] [--channels N] [--address A]\n"
-    "  port           0 to 65535; else $PORT, else 8888; 0 takes any free one\n"
-    "  --channels N   how many channels there are: 1 to 1000000, 8 unless told otherwise\n"
-    "  --address A    where to listen: 127.0.0.1 unless told otherwise, 0.0.0.0 for every network\n";
-
-constexpr int most_channels = 1'000'000;
-constexpr duration drain_time = 10s;
-
-struct arguments {
-  int port = 8888;
-  int channels = 8;
-  std::string address = "127.0.0.1";
-  bool help = false;
-};
-
-/// What the command line asks for is wrong: main says it, with the usage.
-struct usage_error : std::runtime_error {
-  using runtime_error::runtime_error;
-};
-
-int parse_channels(std::string_view text) {
-  int n = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), n);
-  if (problem != std::errc{} || end != text.data() + text.size() || n < 1 || n > most_channels)
-    throw usage_error("--channels: \"" + std::string(text) + "\" is not a number from 1 to " +
-                      std::to_string(most_channels));
-  return n;
+settings settings_of(const config& c) {
+  return {.port = c.get<int>("port"), .channels = c.get<int>("channels"), .address = c.get<std::string>("address"),
+          .allow_crash = c.get<bool>("allow-crash"), .sessions = c.get<unsigned>("session.most"),
+          .session_idle = c.get<duration>("session.idle")};
 }
 
-arguments parse(int argc, char** argv) {
-  arguments a;
-  std::vector<const char*> plain{argc > 0 ? argv[0] : "switchboard"};
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view word = argv[i];
-    const auto value = [&]() -> std::string_view {
-      if (i + 1 == argc) throw usage_error(std::string(word) + " needs a value");
-      return argv[++i];
-    };
-    if (word == "--help" || word == "-h")
-      a.help = true;
-    else if (word == "--channels")
-      a.channels = parse_channels(value());
-    else if (word == "--address")
-      a.address = value();
-    else if (word.starts_with('-'))
-      throw usage_error(std::string(word) + " is not known");
-    else
-      plain.push_back(argv[i]);
-  }
-  if (plain.size() > 2) throw usage_error(std::string(plain[2]) + " is one argument too many");
-  a.port = port_from(static_cast<int>(plain.size()), plain.data());
-  return a;
+supervisor_spec tree_of(const config& c) {
+  const settings s = settings_of(c);
+  // [tree]
+  return {.name = "switchboard", .intensity = c.get<unsigned>("restarts"), .period = 10s, .children = {
+      child<ledger>({.name = ledger::server}),
+      child<ch3>({.name = ch3::server}, s.channels),
+      child(supervisor_spec{.name = "callers", .strategy = rest_for_one, .children = {
+          session_names().child(),
+          child(dynamic_supervisor_spec{.name = "sessions", .max_children = s.sessions}),
+      }}),
+      child<front>({.name = front::server, .shutdown = drain_time + 2s}, s),
+  }};
+  // [/tree]
 }
 
-void greet(const http_server& server, const arguments& a) {
-  const std::string at = (a.address == "0.0.0.0" ? "localhost" : a.address) + ":" + std::to_string(server.port());
-  std::printf(
-      "switchboard: %d channels on http://%s\n"
-      "  curl -X POST %s/channels             takes the first free channel\n"
-      "  curl -X POST '%s/channels?ttl=5s'    takes one for five seconds\n"
-      "  curl %s/channels                     lists them\n"
-      "  curl -X DELETE %s/channels/1         gives channel 1 back\n"
-      "  SIGTERM or ctrl-C ends it in order\n",
-      a.channels, at.c_str(), at.c_str(), at.c_str(), at.c_str(), at.c_str());
+void greet(const config& c) {
+  const settings s = settings_of(c);
+  const std::string host = s.address == "0.0.0.0" ? "localhost" : s.address;
+  const std::string at = host + ":" + std::to_string(call(front::server, front::which_port{}));
+  std::printf("switchboard: %d channels on http://%s\n\n%s\n", s.channels, at.c_str(), to_text(tree(supervisor("switchboard"))).c_str());
+  const auto line = [&](const std::string& command, const char* what) { std::printf("  %-66s  %s\n", ("curl " + command).c_str(), what); };
+  line("-X POST " + at + "/channels", "takes the first free channel");
+  line("-X POST '" + at + "/channels?ttl=5s'", "takes one for five seconds");
+  line(at + "/channels", "lists them");
+  line("-X DELETE " + at + "/channels/1", "gives channel 1 back");
+  line("-X POST -H 'X-Session: Ann B.' " + at + "/channels", "takes one for a session");
+  line(at + "/sessions", "lists sessions");
+  line("-X DELETE -H 'X-Session: Ann B.' " + at + "/sessions", "ends one: its channels are free again");
+  if (s.allow_crash)
+    line("-X POST " + at + "/crash/ch3", "crashes ch3: a report, and a new one with all leases");
+  else
+    std::printf("  with --allow-crash also POST /crash/ch3; with --log.form=json reports for machines; --help lists the rest\n");
+  std::printf("  SIGTERM or ctrl-C ends it in order\n");
   std::fflush(stdout);
 }
 
-/// The signals that end the program: held back in all threads, awaited in main.
-sigset_t hold_back_signals() {
-  sigset_t ending;
-  sigemptyset(&ending);
-  sigaddset(&ending, SIGTERM);
-  sigaddset(&ending, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &ending, nullptr);
-  return ending;
-}
-
-void serve(const arguments& a) {
-  const sigset_t ending = hold_back_signals();  // before the first worker starts: it inherits the mask
-  switchboard::ch3::start(a.channels);
-  const http_server server = run_server(switchboard::channel_routes(), {.port = a.port, .address = a.address});
-  greet(server, a);
-  int signal = 0;
-  sigwait(&ending, &signal);
-  pthread_sigmask(SIG_UNBLOCK, &ending, nullptr);  // the next one takes its usual effect
+void say_the_end(const config&) {
   std::printf("switchboard: ends, at most %d s for what is under way\n", static_cast<int>(drain_time / 1s));
   std::fflush(stdout);
-  const http_stop_result stopped = server.stop(drain_time);
-  const http_server_statistics all = server.statistics();
-  std::printf("switchboard: answered %llu requests on %llu connections; closed %zu idle, cut off %zu\n",
-              static_cast<unsigned long long>(all.requests), static_cast<unsigned long long>(all.accepted),
-              stopped.idle_closed, stopped.cut_off);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    const arguments a = parse(argc, argv);
-    if (a.help)
-      std::fputs(usage, stdout);
-    else
-      serve(a);
-    return EXIT_SUCCESS;
-  } catch (const usage_error& e) {
-    std::fprintf(stderr, "switchboard: %s\n%s", e.what(), usage);
-    return 2;
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "switchboard: %s\n", e.what());
-    return EXIT_FAILURE;
-  }
+  session_names();                                   // before the first process: it outlives all
+  record_throws();
+  return run({.name = "switchboard",
+              .options = {{.key = "port", .fallback = 8888, .help = "0 takes any free one", .environment = "PORT", .positional = true, .least = 0, .most = 65535},
+                          {.key = "channels", .fallback = 8, .help = "how many there are", .least = 1, .most = 1'000'000},
+                          {.key = "address", .fallback = "127.0.0.1", .help = "where to listen; 0.0.0.0 for every network"},
+                          {.key = "allow-crash", .fallback = false, .help = "POST /crash/ch3, /crash/ledger, /crash/session"},
+                          {.key = "restarts", .fallback = 50, .help = "of crashed servers in 10 s; one more ends the program", .least = 0, .most = 1'000'000},
+                          {.key = "session.most", .fallback = 10'000, .help = "how many sessions there may be", .least = 1, .most = 10'000'000},
+                          {.key = "session.idle", .fallback = duration(1h), .help = "after which an unused session ends", .least = 1}},
+              .start = &tree_of,
+              .started = &greet,
+              .prep_stop = &say_the_end},
+             argc, argv, {.stop_timeout = drain_time + 5s});
 }

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// settings: what the switchboard may be told, in one value that its processes are started with.
+#pragma once
+
+#include <coppice/base/time.hpp>
+
+#include <string>
+
+namespace switchboard {
+
+inline constexpr coppice::duration drain_time = std::chrono::seconds(10);
+
+struct settings {
+  int port = 8888;
+  int channels = 8;
+  std::string address = "127.0.0.1";
+  bool allow_crash = false;
+  unsigned sessions = 10'000;
+  coppice::duration session_idle = std::chrono::hours(1);
+
+  friend bool operator==(const settings&, const settings&) = default;
+};
+
+/// Of POST /crash: an exception in a handler.
+struct break_down {};
+
+}  // namespace switchboard
