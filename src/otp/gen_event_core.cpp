@@ -340,7 +340,7 @@ void event_core::report(const handler_entry& e, std::string_view doing, const me
   if (!would_log(log_level::error)) return;
   try {
     const slot* me = current_slot();
-    coppice::report r{.level = log_level::error, .kind = "handler"};
+    coppice::report r{.level = log_level::error, .kind = "handler", .time = wall_clock()};
     r.headline = to_text(id_of(e)) + " of " + (me != nullptr ? internal::title_of(*me) : std::string("no process")) + "  in " + std::string(doing) +
                  '(' + printed(type, object) + ")  is removed";
     if (me != nullptr) r.who = to_text(pid_of(*me));

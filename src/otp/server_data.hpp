@@ -10,6 +10,7 @@
 //   3. The slot's flag `careful` is set while anything here must see every message: see needs_care.
 #pragma once
 
+#include <coppice/base/log_sink.hpp>
 #include <coppice/otp/detail/gen.hpp>
 #include <coppice/otp/sys.hpp>
 
@@ -171,5 +172,7 @@ void report_server(slot& self, const detail::handler_frame& frame, std::string_v
 void report_unexpected(slot& self, const node& n, std::string_view what) noexcept;
 /// `ch3 <0.41>`, with a registered name in front if there is one.
 std::string title_of(const slot& self);
+/// A report that `self` gives about itself: its title as the headline, the time, and for machines who it is.
+report begin_report(const slot& self, log_level level, std::string_view kind);
 
 }  // namespace coppice::internal

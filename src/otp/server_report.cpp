@@ -86,12 +86,16 @@ std::string title_of(const slot& self) {
   return title + " " + to_text(detail::pid_of(self));
 }
 
+report begin_report(const slot& self, log_level level, std::string_view kind) {
+  const detail::extension* e = self.ext;
+  return {.level = level, .kind = kind, .headline = title_of(self), .time = wall_clock(), .who = to_text(detail::pid_of(self)),
+          .name = e != nullptr && !e->names.empty() ? e->names.front().text : std::string(self.cls->name)};
+}
+
 namespace {
 
 report report_of(const slot& self, std::string_view kind, std::string doing) {
-  report r{.level = log_level::error, .kind = kind, .headline = title_of(self), .time = wall_clock(), .who = to_text(detail::pid_of(self))};
-  const detail::extension* e = self.ext;
-  r.name = e != nullptr && !e->names.empty() ? e->names.front().text : std::string(self.cls->name);
+  report r = begin_report(self, log_level::error, kind);
   if (!doing.empty()) r.headline += "  in " + doing;
   r.doing = std::move(doing);
   return r;

@@ -5,15 +5,9 @@
 
 #include "otp/server_data.hpp"
 
-#include <chrono>
-
 namespace coppice::internal {
 
 namespace {
-
-std::int64_t wall_clock() noexcept {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 std::string quoted(std::string_view text) { return '"' + std::string(text) + '"'; }
 
@@ -30,8 +24,8 @@ std::string count_text(const restart_count& c) {
 
 /// The part that all reports share: who speaks, what it is about, and the child as its spec says.
 report begin(log_level level, std::string_view kind, std::string_view context, const child_spec& spec, pid who, std::string_view what) {
-  report r{.level = level, .kind = kind, .headline = title_of(detail::here()) + "  child " + child_title(spec, who) + " " + std::string(what),
-           .fields = {}, .time = wall_clock()};
+  report r = begin_report(detail::here(), level, kind);
+  r.headline += "  child " + child_title(spec, who) + " " + std::string(what);
   r.fields.push_back({"context", std::string(context)});
   return r;
 }

@@ -70,7 +70,9 @@ void append_line(int file, const std::string& line) noexcept {
 }
 
 void trace_event(slot& self, const sys::event& e) {
-  write_report({.level = log_level::notice, .kind = "trace", .headline = title_of(self) + "  " + to_text(e)});
+  report r = begin_report(self, log_level::notice, "trace");
+  r.headline += "  " + to_text(e);
+  write_report(r);
 }
 
 /// GS-167: a hook that throws is removed silently.
@@ -171,9 +173,11 @@ void apply_debug(slot& self, const sys::debug_options& debug) {
   d.tracing = debug.trace;
   if (debug.statistics) count_from_now(d);
   d.log_limit = debug.log;
-  if (!debug.log_to_file.empty() && !open_log(d, debug.log_to_file))
-    write_report({.level = log_level::warning, .kind = "sys",
-                  .headline = title_of(self) + "  cannot log to " + std::string(debug.log_to_file) + ": ignored"});
+  if (!debug.log_to_file.empty() && !open_log(d, debug.log_to_file)) {
+    report r = begin_report(self, log_level::warning, "sys");
+    r.headline += "  cannot log to " + std::string(debug.log_to_file) + ": ignored";
+    write_report(r);
+  }
   needs_care(self);
 }
 

@@ -359,7 +359,7 @@ class SwitchboardTest(unittest.TestCase):
         with board.process.stderr:  # each line, or json.loads fails
             reports = [json.loads(line) for line in board.process.stderr]
         said = {(r["kind"], r.get("name")) for r in reports}
-        self.assertLessEqual({("server", "ch3"), ("crash", "ch3"), ("server", "session")}, said)
+        self.assertLessEqual({("server", "ch3"), ("crash", "ch3"), ("supervisor", "switchboard"), ("server", "session"), ("supervisor", "sessions")}, said)
         crash = next(r for r in reports if r["kind"] == "server")
         self.assertEqual((crash["level"], crash["doing"], crash["fields"]["why"]),
                          ("error", "handle_cast(break_down{})", "std::runtime_error: crashed on purpose"))

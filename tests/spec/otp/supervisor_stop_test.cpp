@@ -396,6 +396,9 @@ TEST_CASE("SV-100 a report names the supervisor, the child, why, and what was do
   REQUIRE(all.size() == 1);
   CHECK(all[0].level == log_level::error);
   CHECK(all[0].kind == "supervisor");
+  CHECK(all[0].who == to_text(s.id()));
+  CHECK(all[0].name == "house");
+  CHECK(all[0].json().find("\"who\":\"" + to_text(s.id()) + "\",\"name\":\"house\"") != std::string::npos);
   CHECK(all[0].headline == "supervisor \"house\" " + to_text(s.id()) + "  child worker \"door\" " + to_text(before) + " ended");
   CHECK(field_of(all[0], "why") == "hinges");
   CHECK(field_of(all[0], "restarted as") == to_text(now));
@@ -412,7 +415,11 @@ TEST_CASE("SV-101 progress is told of each child that was started: at info by it
   CHECK(pid_of(s, "a"));
   std::vector<log_level> levels;
   for (const report& r : world.reports.all())
-    if (r.kind == "progress") levels.push_back(r.level);
+    if (r.kind == "progress") {
+      levels.push_back(r.level);
+      CHECK(r.who == to_text(s.id()));
+      CHECK(r.name == "supervisor");   // without a name: its class
+    }
   CHECK(levels == std::vector<log_level>{log_level::info, log_level::debug, log_level::info});
   stop(s.id());
 }

@@ -263,6 +263,7 @@ TEST_CASE("GS-165 trace reports every event: what was got, the replies, the new 
   CHECK(call(s, add{1}) == 7);
   std::vector<std::string> seen;
   for (const report& r : w.reports.of("trace", s)) {
+    CHECK(r.who == to_text(s.id()));
     CHECK(r.headline.find("\"gs165\"") != std::string::npos);
     seen.push_back(r.headline.substr(r.headline.find("  ") + 2));
   }
