@@ -15,6 +15,7 @@
 #include "process/system.hpp"
 #include "process/trace.hpp"
 #include "runtime/planted.hpp"
+#include "runtime/scope.hpp"
 
 namespace coppice::internal {
 
@@ -369,6 +370,7 @@ namespace coppice::detail {
 using namespace coppice::internal;
 
 void call_core(call_record& r) {
+  if (const scope_rules* rules = current_rules(); rules != nullptr) [[unlikely]] rules->refuse("call");
   if (!r.to || !r.to.is_local() || r.queued) [[unlikely]] return call_otherwise(r);
   slot& s = *r.to.where();
   thread_block& block = internal::here();

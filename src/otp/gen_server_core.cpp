@@ -13,6 +13,7 @@
 #include "process/process_timer.hpp"
 #include "process/signal.hpp"
 #include "process/system.hpp"
+#include "runtime/scope.hpp"
 
 #include <algorithm>
 
@@ -710,7 +711,48 @@ open_node new_info(const message_descriptor& type, trampoline run, std::uint64_t
   return new_typed(node_kind::info, type, run, class_key);
 }
 
+namespace {
+
+/// A cast that waits for the end of the transaction in which it was made.
+struct held_cast : held_send {
+  pid to;
+  node* message;
+};
+
+void let_cast_go(held_send& s) noexcept {
+  auto& c = static_cast<held_cast&>(s);
+  const pid to = c.to;
+  node* n = c.message;
+  internal::here().blocks.free(&c, sizeof(held_cast));
+  (void)internal::deliver_bounded(to, n);
+}
+void drop_cast(held_send& s) noexcept {
+  auto& c = static_cast<held_cast&>(s);
+  internal::dispose(c.message, exit_reason::normal);
+  internal::here().blocks.free(&c, sizeof(held_cast));
+}
+
+[[gnu::noinline]] sent hold_cast(const internal::scope_rules& rules, pid to, node* n) {
+  held_cast* c = nullptr;
+  try {
+    c = ::new (internal::here().blocks.allocate(sizeof(held_cast))) held_cast;
+  } catch (...) {
+    internal::dispose(n, exit_reason::normal);
+    throw;
+  }
+  c->go = &let_cast_go;
+  c->drop = &drop_cast;
+  c->to = to;
+  c->message = n;
+  rules.hold(c);
+  return sent::yes;
+}
+
+}  // namespace
+
 sent cast_core(pid to, node* n) {
+  if (const internal::scope_rules* rules = internal::current_rules(); rules != nullptr && n->kind == node_kind::cast) [[unlikely]]
+    return hold_cast(*rules, to, n);
   const sent result = internal::deliver_bounded(to, n);
   internal::spend();                                          // who floods a server lets it run now and then
   return result;

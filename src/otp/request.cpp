@@ -11,6 +11,7 @@
 #include "otp/machine_data.hpp"
 #include "otp/server_data.hpp"
 #include "process/signal.hpp"
+#include "runtime/scope.hpp"
 
 #include <algorithm>
 
@@ -54,6 +55,7 @@ void coppice::internal::tell_unanswered(node& request, const exit_reason& why) n
 namespace coppice::detail {
 
 request_core send_request_core(pid to, const message_descriptor& type, void* request, trampoline run, std::uint64_t class_key) {
+  if (const internal::scope_rules* rules = internal::current_rules(); rules != nullptr) [[unlikely]] rules->refuse("send_request");
   const alias_ref alias = monitor_with_alias(to, alias_mode::once);
   if (!to) return {alias.ref, to};
   try {

@@ -58,6 +58,8 @@ struct exception_state {
 
 using fiber_job = void (*)(void* argument);
 
+struct scope_head;  // scope.hpp
+
 struct alignas(64) fiber {
   context self;     // where this fiber goes on while it is left
   context resumer;  // where its resumer goes on while it runs
@@ -69,7 +71,7 @@ struct alignas(64) fiber {
   bool is_cold = false;             // its pages but the top one have been given back
   void* process = nullptr;          // who runs here, for reports; null: nobody. Upkeep: the upper room
   void* user = nullptr;             // the upper room's word
-  void* scope = nullptr;            // what runs here is inside of: a transaction, an agent's action. Upkeep: the room state
+  scope_head* scope = nullptr;      // what runs here is inside of: a transaction, an agent's action. Upkeep: the room state
   sync::var<fiber*> next{nullptr};  // link of a free list, or the upper room's
   exception_state exceptions;       // of a suspended fiber; otherwise clear
   std::byte* bottom = nullptr;      // lowest usable byte of the stack

@@ -57,6 +57,7 @@ enum fault : int {
   action_counted_before_push, // a runner may find nothing where it was told there is something
   action_pushed_relaxed,
   restart_without_run,        // a parked agent is not handed over by its restart
+  settled_relaxed,            // a future is there before its value is
   view_left_uncounted,        // a fiber leaves its stack with a view, and nothing holds what that shows
   result_waited_by_store,     // an owner's wait overwrites the end of its task
   result_done_by_store,       // a task's end overwrites its owner's wait

@@ -47,7 +47,7 @@ struct thread_block : detail::reader {  // first: detail::this_reader() takes th
   pool_cache timers;                    // type-stable, too
   void* leaf_call = nullptr;            // the record of the direct call whose leaf handler runs now: who called it
   detail::slot* proxy = nullptr;        // the hidden process of a plain thread
-  void* scope = nullptr;                // fiber::scope of what runs on the thread's own stack
+  scope_head* scope = nullptr;          // fiber::scope of what runs on the thread's own stack
   void* keepsake = nullptr;             // something that an upper room keeps with the thread …
   void (*drop_keepsake)(void*) noexcept = nullptr;  // … and wants back at its end
 

@@ -4,13 +4,14 @@
 // fiber's or a thread's: a server that is called from inside runs on another fiber and is inside of nothing.
 #pragma once
 
-#include "runtime/thread_block.hpp"
+#include "runtime/scope.hpp"
 
 namespace coppice {
 class executor;
 }
 namespace coppice::detail {
 struct transaction;
+struct binding;
 }
 
 namespace coppice::internal {
@@ -19,16 +20,20 @@ namespace coppice::internal {
 extern int spins_of_pools;
 
 struct action_frame;                             // agent.cpp
+struct delay_stack;                              // delay.cpp
 
-struct activity {
+struct activity : scope_head {
   detail::transaction* transaction = nullptr;
   action_frame* action = nullptr;
   executor* send = nullptr;                      // of an executor_scope
   executor* send_off = nullptr;
+  detail::binding* bound = nullptr;              // the innermost value_scope; whoever is inside keeps it alive
+  delay_stack* delays = nullptr;                 // functions of delays that run
   bool in_io = false;
+  bool beside_transaction = false;               // in the function of a delay that a transaction asked for
 };
 
-inline void*& scope_cell() noexcept {
+inline scope_head*& scope_cell() noexcept {
   thread_block& block = here();
   return block.on != nullptr ? block.on->scope : block.scope;
 }

@@ -22,6 +22,7 @@
 
 #include "runtime/planted.hpp"
 #include "state/activity.hpp"
+#include "state/bindings.hpp"
 #include "state/transaction.hpp"
 #include "state/wait_list.hpp"
 
@@ -72,6 +73,7 @@ struct marker : action {
 
 void free_action(action& a) noexcept {
   const std::uint32_t bytes = a.bytes;
+  if (a.bound != nullptr) [[unlikely]] drop_bindings(a.bound);
   a.destroy(a);
   free_box(&a, bytes);
 }
@@ -194,6 +196,7 @@ void run_action(agent_core& a, action& x) noexcept {
     const inside layer([&](activity& now) {
       now = {};
       now.action = &frame;
+      now.bound = x.bound;
     });
     try {
       change_value(a, x);
@@ -359,6 +362,7 @@ void send_action(agent_core& to, executor& by, action* a) {
     throw rejected("agent: the executor takes no work");
   }
   if (activity* now = current_activity(); now != nullptr) [[unlikely]] {
+    a->bound = hold_bindings();
     if (now->transaction != nullptr) {
       if (!hold_until_commit(*now->transaction, a)) drop_action(*a);
       return;

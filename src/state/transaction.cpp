@@ -660,12 +660,22 @@ class borrowed_record {
   transaction* t_;
 };
 
+/// What its body asks of servers, and tells them.
+constexpr internal::scope_rules rules_of_transactions{
+    .refuse = [](const char* what) { throw in_transaction(std::string(what) + ": not inside of a transaction, whose body may run more than once"); },
+    .hold = [](held_send* s) noexcept {
+      if (!hold_until_commit(*internal::current_activity()->transaction, s)) s->drop(*s);
+    }};
+
 enum class attempt_result : std::uint8_t { committed, anew };
 
 attempt_result try_once(transaction& t, void (*body)(void*), void* context) {
   try {
     begin_attempt(t);
-    const inside layer([&](activity& a) { a.transaction = &t; });
+    const inside layer([&](activity& a) {
+      a.transaction = &t;
+      a.rules = &rules_of_transactions;
+    });
     body(context);
     if (!t.doomed && commit(t)) return attempt_result::committed;
     if (planted::is(planted::doomed_forgotten) && t.doomed) return attempt_result::committed;
@@ -816,6 +826,9 @@ void run_transaction(void (*body)(void*), void* context, std::uint32_t limit) {
     check_alive(*outer);
     return body(context);
   }
+  // It would wait for the refs that the one beside it holds, on the same stack.
+  if (const activity* now = internal::current_activity(); now != nullptr && now->beside_transaction)
+    throw in_transaction("transact: not in the function of a delay that is asked for in a transaction");
   borrowed_record record(limit);
   while (try_once(record.get(), body, context) == attempt_result::anew) wait_before_next(record.get());
   record.finish();

@@ -51,6 +51,17 @@ bool wait_list::wait(bool (*ready)(void*), void* context, std::int64_t timeout) 
   }
 }
 
+void wait_list::wait_regardless(bool (*ready)(void*), void* context) noexcept {
+  while (!ready(context)) {
+    slot& s = detail::here();
+    const std::uint64_t number = begin_wait(s);
+    const place here_i_wait(*this, s, number);
+    const auto ready_or_woken = [&] { return ready(context) || !here_i_wait.is_listed(); };
+    internal::wait_regardless(s, number, sync::never, [](void* c) -> bool { return (*static_cast<decltype(ready_or_woken)*>(c))(); },
+                              const_cast<void*>(static_cast<const void*>(&ready_or_woken)));
+  }
+}
+
 void wait_list::wake_all() noexcept {
   // Pairs with `place`: either it is in the list, or it asks after this and finds the answer.
   sync::fence(sync::seq_cst);

@@ -21,6 +21,12 @@ class wait_list {
   bool wait(Ready&& ready, std::int64_t timeout = sync::never) {
     return wait([](void* c) -> bool { return (*static_cast<std::remove_reference_t<Ready>*>(c))(); }, &ready, timeout);
   }
+  /// The same for destructors: it is so when this returns, even if the waiter has to end.
+  void wait_regardless(bool (*ready)(void*), void* context) noexcept;
+  template <class Ready>
+  void wait_regardless(Ready&& ready) noexcept {
+    wait_regardless([](void* c) -> bool { return (*static_cast<std::remove_reference_t<Ready>*>(c))(); }, &ready);
+  }
   void wake_all() noexcept;
   /// Whether somebody is in the list; a hint.
   bool has_waiters() const noexcept { return first_.load(sync::acquire) != nullptr; }

@@ -87,7 +87,7 @@ class executor_scope {
   executor_scope& operator=(const executor_scope&) = delete;
 
  private:
-  alignas(void*) unsigned char place_[64];
+  alignas(void*) unsigned char place_[96];
 };
 
 /// Shuts down the executors of `send` and `send_off` of this scope: what was sent before runs, later sends throw rejected.

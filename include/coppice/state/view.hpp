@@ -117,4 +117,19 @@ class view {
 template <class T>
 using look = std::conditional_t<detail::word_value<T>, T, view<T>>;
 
+namespace detail {
+template <class T>
+struct kept_as {
+  using type = std::conditional_t<word_value<T>, T, snapshot<T>>;
+};
+template <>
+struct kept_as<void> {
+  using type = void;
+};
+}  // namespace detail
+
+/// What one keeps of a T: the value itself if it is a word, else a snapshot.
+template <class T>
+using kept = typename detail::kept_as<T>::type;
+
 }  // namespace coppice

@@ -68,6 +68,7 @@ constexpr row table[] = {
     {planted::action_counted_before_push, "an action counted before it is queued", "agent_two_senders"},
     {planted::action_pushed_relaxed, "an action queued relaxed", "agent_two_senders"},
     {planted::restart_without_run, "a restarted agent is not run", "agent_restart"},
+    {planted::settled_relaxed, "a future settled relaxed", "future_two_deliver"},
     {planted::view_left_uncounted, "a fiber leaves its stack with an uncounted view", "epoch_view_over_wait"},
     {planted::result_waited_by_store, "an owner's wait by store", "result_end_against_wait"},
     {planted::result_done_by_store, "a task's end by store", "result_end_against_wait"},

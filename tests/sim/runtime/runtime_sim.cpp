@@ -74,3 +74,9 @@ TEST_CASE("TX-2, TX-3 commits are seen whole and none is lost; TX-9 ensure; TX-1
 TEST_CASE("AG-6 each action runs once and in order; AG-34 a restarted agent goes on; AG-39 await") {
   check({"agent_two_senders", "agent_restart", "agent_held_sends"});
 }
+TEST_CASE("FU-4 PM-2 PM-4 of deliveries, ends and cancellations one wins, and all who wait hear of it; FU-7 a loop that is left") {
+  check({"future_two_deliver", "future_cancelled_at_the_end", "future_gone_undelivered", "future_left_early"});
+}
+TEST_CASE("DL-1 DL-4 a delay's function runs once, and delays that ask for each other lock nobody up") {
+  check({"future_two_ask_a_delay", "future_ring_of_delays"});
+}

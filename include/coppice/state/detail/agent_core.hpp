@@ -6,6 +6,7 @@
 #include <coppice/base/detail/sync.hpp>
 #include <coppice/base/time.hpp>
 #include <coppice/runtime/detail/epoch.hpp>
+#include <coppice/runtime/detail/held_send.hpp>
 #include <coppice/state/detail/observers.hpp>
 #include <coppice/state/executor.hpp>
 
@@ -20,19 +21,14 @@ enum class error_mode : std::uint8_t;
 namespace coppice::detail {
 
 struct agent_core;
-
-/// Something that goes out when the transaction (or the action) in which it was made is over, or never.
-struct held_send {
-  void (*go)(held_send& self) noexcept = nullptr;
-  void (*drop)(held_send& self) noexcept = nullptr;
-  held_send* next = nullptr;
-};
+struct binding;
 
 /// One action under way. Made by a template, which knows the function; run by the core.
 struct action : held_send {
   sync::var<action*> behind{nullptr, "behind"};  // inbox: the next older one; queue: the next newer one
   agent_core* to = nullptr;
   executor* by = nullptr;
+  binding* bound = nullptr;                      // what was bound where it was sent; held
   /// Makes the next value from the present one. Null: a marker of await.
   box* (*apply)(action& self, const box& now) = nullptr;
   void (*destroy)(action& self) noexcept = nullptr;  // the object; not its memory

@@ -85,7 +85,7 @@ class io_scope {
   io_scope& operator=(const io_scope&) = delete;
 
  private:
-  alignas(void*) unsigned char place_[64];       // of what src/state/activity.hpp keeps on the stack
+  alignas(void*) unsigned char place_[96];       // of what src/state/activity.hpp keeps on the stack
 };
 
 }  // namespace coppice::detail
