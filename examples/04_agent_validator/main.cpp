@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An agent with a validator: how it fails, is restarted, goes on in spite of errors; where its actions run; sends that are held.
+// An agent with a validator: how it fails, is restarted, goes on in spite of errors; where its actions run; sends that are held;
+// an agent that is a process, under a supervisor.
+#include <coppice/otp/supervisor.hpp>
 #include <coppice/process/process.hpp>
 #include <coppice/state/agent.hpp>
+#include <coppice/state/agent_ref.hpp>
 #include <coppice/state/arithmetic.hpp>
 
 #include <cstdio>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -57,6 +61,22 @@ int main() {
   await(log);
   good &= expect(*counter == 1 && log->front() == "after 0", "what an action sends is held until it is over");
   // [/held]
+
+  // [process]
+  const supervisor tree = start_supervisor({.name = "counters", .children = {agent_child({.name = "hits"}, [](int from) { return from; }, 10)}});
+  const agent_ref<int> hits("hits");
+  cast(hits, inc);                                 // returns at once
+  good &= expect(get(hits) == 11 && get(hits, [](int n) { return n > 10; }), "the functions run in the agent's process");
+  const pid before = hits.id();
+  try {
+    update(hits, [](int) -> int { throw std::runtime_error("no"); });
+  } catch (const agent_error& e) {
+    good &= expect(e.is(agent_error::ended), e.what());  // agent: it has ended: std::runtime_error: no
+  }
+  while (!hits.id() || hits.id() == before) sleep_for(100us);
+  good &= expect(get(hits) == 10, "its supervisor has started it again");
+  stop(tree.id());
+  // [/process]
 
   // [executors]
   counter.send_off([](int n) { sleep_for(1ms); return n + 1; });  // may block: has a pool that grows

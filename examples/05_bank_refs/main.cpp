@@ -4,6 +4,7 @@
 // what belongs to no transaction.
 #include <coppice/process/process.hpp>
 #include <coppice/process/receive.hpp>
+#include <coppice/state/agent_ref.hpp>
 #include <coppice/state/arithmetic.hpp>
 #include <coppice/state/atom.hpp>
 #include <coppice/state/ref.hpp>
@@ -84,6 +85,16 @@ int main() {
     receive(when([&](const down& d) { return d.ref == end; }, [&](const down& d) { good &= d.reason.is(exit_reason::normal); }));
   good &= expect(*audits == 1000 && *ann.balance + *bob.balance == 100, "every audit saw 100");
   // [/audit]
+
+  // [told]
+  const auto journal = start_agent([] { return std::vector<std::string>(); });
+  transact([&] {
+    ann.balance.alter(minus, 10);
+    bob.balance.alter(plus, 10);
+    cast(journal, [](std::vector<std::string> lines) { lines.push_back("10 from ann to bob"); return lines; });
+  });                                              // told once, when it is certain, however often the body ran
+  good &= expect(get(journal).size() == 1, "the journal hears of what was committed");
+  // [/told]
 
   // [outside]
   try {

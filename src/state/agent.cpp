@@ -18,6 +18,9 @@
 // Design note: docs/internals/agents.md.
 #include <coppice/state/agent.hpp>
 
+#include <coppice/process/detail/core.hpp>
+#include <coppice/state/agent_ref.hpp>
+
 #include <coppice/base/assert.hpp>
 
 #include "runtime/planted.hpp"
@@ -164,10 +167,11 @@ void go_out(held_sends& held) noexcept {
   }
 }
 
-void change_value(agent_core& a, action& x) {
+template <class Make>
+void change_value(agent_core& a, Make&& make) {
   guard g;                                       // watches see the old value after it was replaced
   box* old = g.protect(a.value);
-  box* fresh = x.apply(x, *old);
+  box* fresh = make(*old);
   observers* who = a.observers->load(sync::acquire);
   if (who != nullptr) [[unlikely]] {
     try {
@@ -199,7 +203,7 @@ void run_action(agent_core& a, action& x) noexcept {
       now.bound = x.bound;
     });
     try {
-      change_value(a, x);
+      change_value(a, [&](const box& now) { return x.apply(x, now); });
     } catch (...) {
       why = std::current_exception();
     }
@@ -227,8 +231,45 @@ void run_agent(void* raw) noexcept {
   }
 }
 
+/// An action of an agent that is a process.
+struct task_of_action : agent_task {
+  action* x = nullptr;
+};
+
+void run_task_of_action(agent_task& self, void*) {
+  auto& mine = static_cast<task_of_action&>(self);
+  agent_core& a = *mine.x->to;
+  if (mine.x->apply == nullptr) return std::exchange(static_cast<marker*>(mine.x)->of, nullptr)->arrived(true);
+  run_as_action(a, mine.x->bound, [](void* raw) {
+    action& x = *static_cast<action*>(raw);
+    change_value(*x.to, [&](const box& now) { return x.apply(x, now); });
+  }, mine.x);
+}
+
+void destroy_task_of_action(agent_task* self) noexcept {
+  auto* mine = static_cast<task_of_action*>(self);
+  if (mine->x->apply == nullptr && static_cast<marker*>(mine->x)->of == nullptr) free_action(*mine->x);
+  else drop_action(*mine->x);
+  delete mine;
+}
+
+void send_to_process(agent_core& a, action& x) {
+  task_of_action* t = nullptr;
+  try {
+    t = new task_of_action;
+  } catch (...) {
+    drop_action(x);
+    throw;
+  }
+  t->run = &run_task_of_action;
+  t->destroy = &destroy_task_of_action;
+  t->x = &x;
+  send_agent_task(a.process, agent_task_handle(t));
+}
+
 /// Puts `x` into the queue. Throws rejected; then it is not in the queue.
 void enqueue(agent_core& a, action& x) {
+  if (a.process) [[unlikely]] return send_to_process(a, x);
   const bool early = planted::is(planted::action_counted_before_push);
   const std::uint64_t before = early ? a.queued.fetch_add(1, sync::acq_rel) : 0;
   push(a, x);
@@ -348,6 +389,58 @@ agent_core::~agent_core() {
 
 void refuse_null() { throw state_error("agent: a null function was sent"); }
 
+/// Whether what is sent here waits until that is over, or is dropped because it has been sent before.
+static bool hold_if_inside(activity& now, held_send* s) noexcept {
+  if (now.transaction != nullptr) {
+    if (!hold_until_commit(*now.transaction, s)) s->drop(*s);
+    return true;
+  }
+  if (now.action == nullptr || now.action->is_handling) return false;
+  now.action->held.append(s);
+  return true;
+}
+
+bool hold_if_inside(held_send* s) noexcept {
+  activity* now = current_activity();
+  return now != nullptr && hold_if_inside(*now, s);
+}
+
+void run_as_action(agent_core& a, binding* bound, void (*work)(void*), void* context) {
+  action_frame frame{.agent = &a};
+  std::exception_ptr why;
+  {
+    const inside layer([&](activity& now) {
+      now = {};
+      now.action = &frame;
+      now.bound = bound;
+    });
+    try {
+      work(context);
+    } catch (const unwind&) {                    // the process ends in the middle
+      frame.held.drop_all();
+      throw;
+    } catch (...) {
+      why = std::current_exception();
+    }
+    if (why != nullptr) {
+      frame.held.drop_all();
+      call_handler(frame, why);
+    }
+  }
+  if (why != nullptr) std::rethrow_exception(why);
+  go_out(frame.held);
+}
+
+void change_here(agent_core& a, box* (*make)(void*, const box&), void* context) {
+  change_value(a, [&](const box& now) { return make(context, now); });
+}
+
+void change_mode(agent_core& a, error_mode mode) {
+  if (mode == error_mode::stop || a.process) throw state_error("agent: the mode stop is of agents that are processes, and they have no other");
+  sync::lock_guard held(a.lock);
+  a.mode = mode;
+}
+
 void send_action(agent_core& to, executor& by, action* a) {
   a->go = &go;
   a->drop = &drop;
@@ -363,11 +456,7 @@ void send_action(agent_core& to, executor& by, action* a) {
   }
   if (activity* now = current_activity(); now != nullptr) [[unlikely]] {
     a->bound = hold_bindings();
-    if (now->transaction != nullptr) {
-      if (!hold_until_commit(*now->transaction, a)) drop_action(*a);
-      return;
-    }
-    if (now->action != nullptr && !now->action->is_handling) return now->action->held.append(a);
+    if (hold_if_inside(*now, a)) return;
   }
   enqueue(to, *a);
 }
@@ -416,7 +505,7 @@ bool await_agents(std::span<agent_core* const> agents, duration limit) {
   bool done = false;
   try {
     for (agent_core* a : agents)
-      if (a->queued.load(sync::acquire) != 0) send_marker(*a, send_executor(), *of);
+      if (a->process || a->queued.load(sync::acquire) != 0) send_marker(*a, send_executor(), *of);
     done = of->waiters.wait([of] { return of->missing.load(sync::seq_cst) == 0; }, limit == infinity ? sync::never : limit.count());
   } catch (...) {
     of->drop();

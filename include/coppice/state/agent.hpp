@@ -33,6 +33,7 @@ namespace coppice {
 enum class error_mode : std::uint8_t {
   fail,                                          ///< the agent stops until it is restarted
   go_on,                                         ///< as if the action had not been (Clojure's :continue)
+  stop,                                          ///< its process ends with that: of agents that are processes alone (agent_ref.hpp)
 };
 
 template <class T>
@@ -63,7 +64,7 @@ class agent : public detail::observed<agent<T>, T> {
   explicit agent(T value, agent_options<T> options = {}) : core_(observers_, this, first_box(value, options)) {
     if (options.validator) detail::replace_validator(observers_, detail::make_validator<T>(std::move(options.validator)));
     if (!options.meta.empty()) detail::put_metadata(observers_, std::move(options.meta));
-    core_.mode = options.mode.value_or(options.error_handler ? coppice::error_mode::go_on : coppice::error_mode::fail);
+    set_mode(options.mode.value_or(options.error_handler ? coppice::error_mode::go_on : coppice::error_mode::fail));
     if (options.error_handler) set_error_handler(std::move(options.error_handler));
   }
 
@@ -134,10 +135,9 @@ class agent : public detail::observed<agent<T>, T> {
     detail::sync::lock_guard held(core_.lock);
     return core_.mode;
   }
-  /// A failed agent stays failed.   Spec: AG-32.
-  agent& set_mode(coppice::error_mode m) noexcept {
-    detail::sync::lock_guard held(core_.lock);
-    core_.mode = m;
+  /// A failed agent stays failed.   Fails: state_error from or to `stop`.   Spec: AG-32.
+  agent& set_mode(coppice::error_mode m) {
+    detail::change_mode(core_, m);
     return *this;
   }
   /// Does not change the mode. Null: none.   Spec: AG-2.

@@ -135,9 +135,9 @@ TEST_CASE("FU-7 a loop that is left: what has not begun does not begin, what run
     fixed_executor two(2);
     {
       int n = 0;
-      std::atomic<bool> opened{false};
+      std::atomic<bool> leaving{false}, opened{false};
       const auto opener = std::make_unique<std::thread>([&] {
-        static_cast<void>(eventually([&] { return inside == 2; }));
+        static_cast<void>(eventually([&] { return leaving.load(); }));
         opened = true;
         door.release(50);
       });
@@ -151,6 +151,8 @@ TEST_CASE("FU-7 a loop that is left: what has not begun does not begin, what run
              return one;
            }, {.ahead = 30, .by = &two})) {
         n += x;
+        CHECK(eventually([&] { return inside > 0; }));  // another is at the door
+        leaving = true;
         break;
       }
       CHECK(inside == 0);                          // nothing refers to this scope any more

@@ -5,6 +5,7 @@
 
 #include <coppice/base/detail/sync.hpp>
 #include <coppice/base/time.hpp>
+#include <coppice/process/pid.hpp>
 #include <coppice/runtime/detail/epoch.hpp>
 #include <coppice/runtime/detail/held_send.hpp>
 #include <coppice/state/detail/observers.hpp>
@@ -59,11 +60,13 @@ struct alignas(64) agent_core {
   sync::atomic<std::uint32_t> restarting;
   observers_cell* observers;
   void* self;                                        // the agent<T>
+  pid process{};                                     // of an agent that is a process: its actions are messages to that
 };
 
 /// Sends, or holds, `a`; takes it in any case. Throws needs_restart, rejected.
 void send_action(agent_core& to, executor& by, action* a);
 [[noreturn]] void refuse_null();
+void change_mode(agent_core& a, error_mode mode);
 void replace_handler(agent_core& a, handler_head* handler) noexcept;
 std::exception_ptr error_of(agent_core& a) noexcept;
 /// Takes `fresh`. Throws state_error when the agent has not failed, and what the validator throws.
