@@ -13,6 +13,7 @@
 #include "process/process_timer.hpp"
 #include "process/signal.hpp"
 #include "process/system.hpp"
+#include "process/trace.hpp"
 #include "runtime/scope.hpp"
 
 #include <algorithm>
@@ -186,7 +187,8 @@ void handle_parent_exit(slot& self, node* n) noexcept {
 bool is_parent_exit(slot& self, node& n) noexcept {
   if (n.kind != node_kind::exited) return false;
   const pid who = payload<exit_signal>(n).who;
-  return !who || (self.ext.get() != nullptr && self.ext->parent && who == self.ext->parent);
+  if (!who && system_of(self).closing.load(sync::relaxed) != 0) return true;
+  return self.ext.get() != nullptr && self.ext->parent && who == self.ext->parent;
 }
 
 // --- ticks: idle timeouts, named timers, what follows a direct call --------------------------------------------------
@@ -681,6 +683,31 @@ void keep_open(handler_frame& frame, const reply_ticket& ticket) {
 
 reply_ticket form_ticket(handler_frame& frame) noexcept {
   return {std::exchange(frame.reply, nullptr), std::exchange(frame.reply_serial, 0), frame.caller};
+}
+
+std::size_t batched::gather(bool casts, trampoline own, void** payloads, std::size_t most) noexcept {
+  slot& self = *frame_.self;
+  payloads[0] = frame_.request;
+  std::size_t count = 1;
+  const node_kind kind = casts ? node_kind::cast : node_kind::info;
+  const internal::server_data* d = internal::data_of(self);
+  if (d != nullptr && (d->is_watched() || d->suspended)) return count;     // each is an event of its own
+  internal::drain(self);
+  node** end = &rest_;
+  while (count < most && self.fifo.get() != nullptr) {
+    node* n = self.fifo->next;
+    if (n->kind != kind || n->type->key != frame_.type->key || !internal::is_for_this_class(self, *n) || internal::find_for(self, *n) != own) break;
+    internal::pop(self);
+    if (internal::tracing()) [[unlikely]] internal::trace_received(self, n->type);
+    payloads[count++] = payload_of(*n);
+    *end = n;
+    end = &n->next;
+  }
+  return count;
+}
+
+batched::~batched() {
+  while (rest_ != nullptr) internal::drop(std::exchange(rest_, rest_->next));
 }
 
 void set_run(node* n, trampoline run) noexcept { n->run = run; }

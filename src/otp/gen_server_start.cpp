@@ -154,7 +154,10 @@ class unborn {
 slot& make_unborn_options(slot& s, const start_record& r) {
   const start_options& o = *r.options;
   const server_options& c = table_of(s).options;
-  if (const std::uint32_t bound = o.mailbox_bound != 0 ? o.mailbox_bound : c.mailbox_bound) s.bound.store(bound, sync::relaxed);
+  const std::uint32_t bound = o.mailbox_bound != 0 ? detail::bound_word(o.mailbox_bound, o.when_full)
+                                                   : detail::bound_word(c.mailbox_bound, c.when_full);
+  if (bound != 0) s.bound.store(bound, sync::relaxed);
+  if (const priority level = o.priority != priority::normal ? o.priority : c.priority; level != priority::normal) place(s, level);
   if (o.hibernate_after != infinity) make_data(s).hibernate_after = o.hibernate_after.count();
   else if (c.hibernate_after != infinity) make_data(s);
   if (!o.label.empty()) detail::ext_of(s).label = o.label;

@@ -89,6 +89,26 @@ void prepend(slot& s, node* n) noexcept {
 
 namespace {
 
+/// drop_oldest: as many go as are too many, the oldest first. What waits for a resume of sys, and calls under way, is not here.
+void trim(slot& s, std::uint32_t most) noexcept {
+  node* newest = s.fifo;
+  if (newest == nullptr) return;
+  node* before = newest;
+  for (node* n = newest->next; s.counted.load(sync::relaxed) > most;) {
+    node* const next = n->next;
+    const bool last = n == newest;
+    if (n->counted) {
+      unlink_from_fifo(s, before, n);
+      dispose(n, exit_reason::system_limit);
+      ++detail::ext_of(s).fifo_changes;
+    } else {
+      before = n;
+    }
+    if (last) return;
+    n = next;
+  }
+}
+
 /// What an urgent request goes behind: a continuation of what the process has just done, which nothing overtakes (GS-98), and
 /// urgent requests that came before it.
 bool goes_first(const node& n) noexcept {
@@ -108,6 +128,22 @@ void insert_urgent(slot& s, node* n) noexcept {
 }
 
 }  // namespace
+
+void append_urgent(slot& s, node* n) {
+  if (!has(s, detail::lane_open)) return append(s, n);
+  detail::extension& e = detail::ext_of(s);
+  n->urgent = true;
+  ++e.fifo_changes;
+  if (e.lane_last == nullptr) {
+    insert_urgent(s, n);
+  } else {
+    n->next = e.lane_last->next;
+    e.lane_last->next = n;
+    if (s.fifo.get() == e.lane_last) s.fifo = n;
+    s.length.store(s.length.load(sync::relaxed) + 1, sync::relaxed);
+  }
+  e.lane_last = n;
+}
 
 namespace {
 
@@ -238,12 +274,13 @@ bool hand_to_claimed(slot& s, std::uint64_t serial, node* n) noexcept {
   return true;
 }
 
-bool deliver_to_slot(slot& s, std::uint64_t serial, node* n) noexcept {
+/// `rouse`: the process looks at its inbox even if it waits for signals only.
+bool deliver_to_slot(slot& s, std::uint64_t serial, node* n, bool rouse = false) noexcept {
   n->serial = serial;
   const bool signal = is_signal(n->kind);
   if (!signal && s.word.load(sync::relaxed) == 0 && claim(s)) return hand_to_claimed(s, serial, n);
   if (push(s, n) == pushed::owned && !planted::is(planted::every_push_schedules)) {
-    after_push(s, signal);
+    after_push(s, signal || rouse);
     return true;
   }
   if (s.serial.load(sync::acquire) != serial) {     // as above
@@ -272,6 +309,15 @@ bool deliver(pid to, node* n) noexcept {
 
 namespace {
 
+/// A message too many: what becomes of it, and what its sender hears.
+detail::sent overflow(slot& s, pid to, node* n, std::uint32_t bound) noexcept {
+  s.counted.fetch_sub(1, sync::relaxed);
+  dispose(n, exit_reason::system_limit);
+  const when_full policy = detail::policy_of(bound);
+  if (policy == when_full::end_receiver) send_exit(to, pid{}, exit_reason::kill);
+  return policy == when_full::drop_newest || policy == when_full::drop_oldest ? detail::sent::yes : detail::sent::full;
+}
+
 /// A message to a mailbox with a bound.
 detail::sent deliver_counted(pid to, node* n, std::uint32_t bound) noexcept {
   slot& s = *to.where();
@@ -294,23 +340,7 @@ detail::sent deliver_counted(pid to, node* n, std::uint32_t bound) noexcept {
 
 }  // namespace
 
-bool deliver_if_idle(pid to, node* n) noexcept {
-  slot& s = *to.where();
-  if (tracing() || s.bound.load(sync::relaxed) != 0 || s.word.load(sync::relaxed) != 0 || !claim(s)) return false;
-  n->serial = to.serial();
-  hand_to_claimed(s, to.serial(), n);           // a stale pid: the node was disposed of, which answers
-  return true;
-}
-
-detail::sent deliver_bounded(pid to, node* n) noexcept {
-  if (tracing()) [[unlikely]] trace_sent(to, n->type);
-  if (!to || !to.is_local()) return deliver(to, n) ? detail::sent::yes : detail::sent::no_process;
-  slot& s = *to.where();
-  if (const std::uint32_t bound = s.bound.load(sync::relaxed); bound != 0) [[unlikely]] return deliver_counted(to, n, bound);
-  if (s.serial.load(sync::acquire) != to.serial()) [[unlikely]] {   // as in deliver
-    dispose(n, exit_reason::noproc);
-    return detail::sent::no_process;
-  }
+@@@  }
   return deliver_to_slot(s, to.serial(), n) ? detail::sent::yes : detail::sent::no_process;
 }
 

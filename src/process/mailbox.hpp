@@ -52,6 +52,8 @@ void drain(slot& s);
 /// True while something waits in the inbox.
 inline bool has_mail(const slot& s) noexcept { return s.word.load(sync::acquire) > 1; }
 void append(slot& s, node* n) noexcept;
+/// As append, but by the priority lane if that is open.
+void append_urgent(slot& s, node* n);
 /// Puts `n` before everything else in the fifo.
 void prepend(slot& s, node* n) noexcept;
 /// Takes `n`, whose predecessor in the ring is `before`, out of the fifo.
@@ -144,6 +146,14 @@ inline void spend() {
 }
 
 // --- running ---------------------------------------------------------------------------------------------------------
+
+/// Adds the reductions that were spent since the last account, and `handled` messages, to the work of the running process.
+/// Only of one that has an extension: who asks for the work of another makes it one, and counting begins.
+inline void account(slot& s, int handled) noexcept {
+  thread_block& block = here();
+  if (detail::extension* e = s.ext) e->work += static_cast<std::uint64_t>(block.accounted - block.budget + handled);
+  block.accounted = block.budget;
+}
 
 [[noreturn]] void no_memory_for_stack() noexcept;
 

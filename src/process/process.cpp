@@ -8,6 +8,7 @@
 #include "process/query.hpp"
 #include "process/result_place.hpp"
 #include "process/signal.hpp"
+#include "process/spawn.hpp"
 #include "process/system.hpp"
 
 #include <algorithm>
@@ -226,12 +227,19 @@ bool demonitor_and_flush(reference ref) {
   return active;
 }
 
-alias_ref alias(alias_mode mode) {
+namespace {
+
+alias_ref make_alias(alias_mode mode, bool urgent) {
   slot& s = detail::here();
   const std::uint64_t ref = internal::here().serial();
-  detail::ext_of(s).aliases.push_back({ref, mode == alias_mode::once, false});
+  detail::ext_of(s).aliases.push_back({ref, mode == alias_mode::once, false, urgent});
   return {detail::pid_of(s), reference(ref)};
 }
+
+}  // namespace
+
+alias_ref alias(alias_mode mode) { return make_alias(mode, false); }
+alias_ref priority_alias(alias_mode mode) { return make_alias(mode, true); }
 
 bool unalias(const alias_ref& a) {
   slot& s = detail::here();
@@ -254,6 +262,16 @@ bool trap_exit(bool on) {
   on ? detail::set(s, detail::trapping) : detail::clear(s, detail::trapping);
   return before;
 }
+
+bool priority_lane(bool open) {
+  slot& s = detail::process_only("priority_lane");
+  const bool before = detail::has(s, detail::lane_open);
+  internal::drain(s);                                                     // what arrived before is in its place
+  open ? detail::set(s, detail::lane_open) : detail::clear(s, detail::lane_open);
+  return before;
+}
+
+priority set_priority(priority level) { return internal::place(detail::process_only("set_priority"), level); }
 
 void label(std::string_view text) { detail::ext_of(detail::here()).label = text; }
 

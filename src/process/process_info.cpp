@@ -48,9 +48,12 @@ void describe(slot* target, void* raw) {
   out.memory_bytes = sizeof(slot) + s.room + (detail::has(s, detail::boxed) ? s.cls->state_size : 0);
   out.ancestors = detail::ancestors_of(s);
   out.callers = internal::callers_of(s);
-  const detail::extension* e = s.ext;
+  out.priority = s.placement == detail::placed_high ? priority::high
+                 : s.placement == detail::placed_low ? priority::low : priority::normal;
+  const detail::extension* e = &detail::ext_of(s);             // from now on its work is counted
+  if (internal::here().process == &s) internal::account(s, 0); // it answers itself
+  out.work = e->work;
   if (const detail::result_place* p = internal::place_of(s); p != nullptr && p->linked) out.links.push_back(p->owner.get());
-  if (e == nullptr) return;
   for (const auto& n : e->names) out.names.push_back(n.text);
   out.label = e->label;
   for (const auto& l : e->links) out.links.push_back(l.who);

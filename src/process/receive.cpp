@@ -17,6 +17,7 @@ struct scan {
   node* before = nullptr;           // of the one found
   node* found = nullptr;
   const receive_clause* clause = nullptr;
+  std::uint64_t fifo_changes = 0;   // a message has overtaken what was looked at: look again
 };
 
 const receive_clause* matching(scan& c, node& n) {
@@ -30,6 +31,10 @@ const receive_clause* matching(scan& c, node& n) {
 
 bool look(void* raw) {
   scan& c = *static_cast<scan*>(raw);
+  if (const extension* e = c.s.ext; e != nullptr && e->fifo_changes != c.fifo_changes) {
+    c.fifo_changes = e->fifo_changes;
+    c.last = nullptr;
+  }
   node* newest = c.s.fifo;
   if (newest == nullptr || newest == c.last) return false;
   node* before = c.last != nullptr ? c.last : newest;

@@ -50,13 +50,19 @@ void turn(slot& s, int budget) noexcept {
       wait_while_frozen(s);
       continue;
     }
-    if (done == budget) return;
+    if (done == budget) {
+      account(s, done);
+      return;
+    }
     if (s.cls->body != nullptr) {
       run_body(s);
       return;
     }
     node* n = pop(s);
-    if (n == nullptr) return;
+    if (n == nullptr) {
+      account(s, done);
+      return;
+    }
     if (tracing()) [[unlikely]] trace_received(s, n->type);
     s.cls->handles->handle(s, n);
     if (s.serial.load(sync::relaxed) != serial) return;   // it ended; the slot is not ours any more
@@ -154,16 +160,25 @@ void run_combined(slot& s) noexcept {
 }
 
 void run_scheduled(runnable* r) noexcept {
-  here().budget = reductions;
+  thread_block& block = here();
+  block.budget = block.accounted = reductions;
   run_owned(*static_cast<slot*>(r));
 }
 
+namespace {
+
+void schedule_placed(slot& s) noexcept {
+  scheduler& sched = system_of(s).sched;
+  if (s.placement == detail::placed_high) sched.push_high(&s);
+  else if (s.placement == detail::placed_low) sched.push_low(&s);
+  else sched.push_pinned(&s, s.placement - 1u);
+}
+
+}  // namespace
+
 void schedule(slot& s) noexcept {
   COPPICE_ASSERT(!has(s, detail::thread_proxy), "a thread is no business of the scheduler's");
-  if (s.pinned_to != 0) {
-    system_of(s).sched.push_pinned(&s, s.pinned_to - 1u);
-    return;
-  }
+  if (s.placement != 0) [[unlikely]] return schedule_placed(s);
   system_of(s).sched.push(&s);
 }
 
@@ -176,8 +191,8 @@ void go_on(slot& s, bool of_thread) noexcept {
 }
 
 void schedule_last(slot& s) noexcept {
-  if (s.pinned_to != 0)
-    schedule(s);
+  if (s.placement != 0)
+    schedule_placed(s);
   else
     system_of(s).sched.push_yielded(&s);
 }

@@ -67,9 +67,11 @@ void take_alias_message(slot& s, node* n) {
     dispose(n, exit_reason::noproc);
     return;
   }
+  const bool urgent = a->urgent;
   if (a->once) e.aliases.erase(a);
   n->kind = node_kind::info;
-  append(s, n);
+  if (urgent) append_urgent(s, n);
+  else append(s, n);
 }
 
 template <class P>
@@ -84,14 +86,14 @@ void append_exit_message(slot& s, pid from, const exit_reason& why) {
   node* n = make_node(node_kind::exited, exit_signal{from, why});
   n->type = &descriptor_of<exit_signal>();
   n->serial = s.serial.load(sync::relaxed);
-  append(s, n);
+  append_urgent(s, n);
 }
 
 void append_down(slot& s, const detail::watch_entry& watch, pid who, const exit_reason& why) {
   node* n = make_node(node_kind::down, coppice::down{reference(watch.ref), who, why, watch.name});
   n->type = &descriptor_of<coppice::down>();
   n->serial = s.serial.load(sync::relaxed);
-  append(s, n);
+  append_urgent(s, n);
 }
 
 void act(slot& s, node* n) {

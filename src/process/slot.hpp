@@ -65,6 +65,7 @@ struct node {
   std::uint16_t offset = 0;                       // from the node to its payload
   bool counted = false;                           // it counts for the bound of the mailbox it is in
   std::uint8_t extra = 0;                         // belongs to the kind
+  bool urgent = false;                            // it took the priority lane
 };
 static_assert(sizeof(node) == 40);
 
@@ -101,7 +102,7 @@ struct watcher_entry { std::uint64_t ref; pid who; };                  // monito
 inline std::uint64_t relation_key(const link_entry& l) noexcept { return l.who.serial(); }
 inline std::uint64_t relation_key(const watch_entry& w) noexcept { return w.ref; }
 inline std::uint64_t relation_key(const watcher_entry& w) noexcept { return w.ref; }
-struct alias_entry { std::uint64_t ref; bool once; bool with_monitor; };
+struct alias_entry { std::uint64_t ref; bool once; bool with_monitor; bool urgent = false; };
 struct open_reply { reply_slot* slot; std::uint64_t serial; };
 /// A behaviour's own extension (a server's timers, sys state, …), made and destroyed by the behaviour.
 struct behaviour_data {
@@ -159,6 +160,9 @@ struct extension {
   exit_reason pending;                        // why we have to end, when flag exiting is set
   behaviour_data* data = nullptr;
   std::uint32_t suspend_count = 0;            // PR-90
+  std::uint64_t work = 0;                     // reductions: see account
+  node* lane_last = nullptr;                  // of the messages in the fifo that took the priority lane
+  std::uint64_t fifo_changes = 0;             // not at its end: who scans the fifo begins anew
 };
 
 /// The slot's pointer to its extension. Most processes need nothing of it but to know who made them: then the pointer,
@@ -201,6 +205,7 @@ enum slot_flag : std::uint32_t {
   frozen = 1024,         // suspended from outside (PR-90): takes signals, handles nothing
   began = 4096,          // its body runs
   leaving = 2048,        // called exit(reason) on itself: ext->pending; terminate runs (GS-67)
+  lane_open = 16384,     // EXIT, DOWN and what priority aliases bring go to the front (PR-60)
   overdue = 8192,        // had to end, and went on sending for a whole budget: see yield_if_spent
 };
 
@@ -223,10 +228,20 @@ struct slot : internal::runnable {             // {next}: run-queue link
   sync::atomic<std::uint16_t> home;            // its runtime, by number; who has a stale pid may look, too
   std::uint16_t room = 0;                      // bytes of state that fit behind the control block
   std::uint16_t size_class = 0;
-  std::uint8_t pinned_to = 0;                  // the worker that alone may run it, counted from 1; 0: any
+  std::uint8_t placement = 0;                  // 0: any worker; 1 to 64: that worker alone; else a priority, see below
   sync::atomic<std::uint8_t> timed;            // timers are addressed to it: whoever starts one says so
 };
 static_assert(sizeof(slot) == 112);
+
+inline constexpr std::uint8_t placed_low = 254;    // slot::placement of a process with another priority than normal
+inline constexpr std::uint8_t placed_high = 255;
+
+/// slot::bound: the number in its lower bits, the policy in the upper two.
+inline constexpr std::uint32_t bound_mask = (std::uint32_t{1} << 30) - 1;
+constexpr std::uint32_t bound_word(std::uint32_t most, when_full policy) noexcept {
+  return most == 0 ? 0 : (most > bound_mask ? bound_mask : most) | static_cast<std::uint32_t>(policy) << 30;
+}
+constexpr when_full policy_of(std::uint32_t bound) noexcept { return static_cast<when_full>(bound >> 30); }
 
 inline bool has(const slot& s, slot_flag f) noexcept { return (s.flags.load(sync::relaxed) & f) != 0; }
 inline void set(slot& s, slot_flag f) noexcept { s.flags.store(s.flags.load(sync::relaxed) | f, sync::release); }

@@ -36,6 +36,8 @@ spawned spawn_core(const spawn_request& what) {
     what.make.construct(state_of(child), what.make.context);
     set(child, started);
     if (what.trap_exit) set(child, trapping);
+    internal::place(child, what.level);
+    if (what.mailbox_bound != 0) child.bound.store(bound_word(what.mailbox_bound, what.when_full), sync::relaxed);
     internal::record_origin(child, parent, false);
     if (what.result != nullptr) internal::bind_place(*what.result, child, parent);
     if (what.callers.empty()) internal::record_callers(child, parent);
@@ -83,6 +85,15 @@ void construct_reply(void* block, std::size_t) noexcept { ::new (block) detail::
 
 }  // namespace
 
+coppice::priority place(slot& s, coppice::priority level) noexcept {
+  const auto before = s.placement == detail::placed_high ? coppice::priority::high
+                      : s.placement == detail::placed_low ? coppice::priority::low : coppice::priority::normal;
+  const bool pinned = s.placement != 0 && before == coppice::priority::normal;   // keeps its worker and has no priority
+  if (!pinned) s.placement = level == coppice::priority::high ? detail::placed_high
+                             : level == coppice::priority::low ? detail::placed_low : std::uint8_t{0};
+  return before;
+}
+
 slot& new_process(const detail::class_descriptor& cls, system& in) {
   if (in.closing.load(sync::relaxed) != 0) throw exit_error(exit_reason::system_limit, "the runtime is stopping: no process starts");
   if (in.options.max_processes != 0 && in.alive() >= static_cast<std::int64_t>(in.options.max_processes))
@@ -107,7 +118,7 @@ slot& new_process(const detail::class_descriptor& cls, system& in) {
     detail::set(s, detail::boxed);
   }
   s.timed.store(0, sync::relaxed);
-  s.pinned_to = (cls.flags & static_cast<std::uint32_t>(detail::class_flag::pinned)) != 0
+  s.placement = (cls.flags & static_cast<std::uint32_t>(detail::class_flag::pinned)) != 0
                     ? static_cast<std::uint8_t>(1 + block.dice() % in.sched.base_workers()) : std::uint8_t{0};
   s.serial.store(block.serial(), sync::release);
   in.count(1);

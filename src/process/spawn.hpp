@@ -8,6 +8,9 @@
 
 namespace coppice::internal {
 
+/// Sets where and when `s` is run. Owner only. Returns: the former priority.
+coppice::priority place(slot& s, coppice::priority level) noexcept;
+
 /// A new process of class `cls`, owned by the caller, without a state yet: construct it at state_of(slot), then set
 /// `started`; then run it on a fiber, schedule it, or end it.
 /// Throws: exit_error{system_limit} when the system is closing or has as many processes as it may.

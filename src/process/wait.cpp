@@ -98,7 +98,7 @@ void leave_fiber(slot& s, std::uint64_t number, wait_state how) noexcept {
   thread_block& block = here();
   fiber* self = block.on;
   block.leaving = wait_word(number, how);
-  (void)s;
+  account(s, 0);
   count_views_before_leaving(block, *self);
   suspend(*self);
 }
@@ -311,7 +311,8 @@ void take_signals_in_send(slot& s) {
 void yield_if_spent(bool in_send) {
   thread_block& block = here();
   if (block.budget > 0) return;
-  block.budget = reductions;
+  if (block.on != nullptr && block.process != nullptr) account(*block.process, 0);
+  block.budget = block.accounted = reductions;
   if (block.on == nullptr || block.process == nullptr) return;          // a plain thread: the kernel shares the core out
   slot& s = *block.process;
   if (has(s, detail::leaf) || has(s, detail::ending)) return;

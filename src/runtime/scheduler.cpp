@@ -16,6 +16,8 @@ namespace coppice::internal {
 namespace {
 
 constexpr unsigned global_every = 61;        // turns between two looks at the global queue and the clock
+constexpr unsigned normal_every = 64;        // turns between two for the others while the high lane has something
+constexpr unsigned low_every = 8;            // turns between two looks at the low lane while there is other work
 constexpr unsigned longest_lifo_streak = 64; // then the queue gets its turn: two processes must not starve the rest
 constexpr std::uint64_t largest_share = 64;  // of the global queue that one worker takes at a time
 constexpr std::int64_t price_of_wake = 20'000;  // ns: a batch of events waits so long before another worker is woken for it
@@ -108,6 +110,11 @@ runnable* scheduler::next(worker& w) noexcept {
     if (const idle_source* idle = idle_.load(sync::acquire)) idle->look(idle->context);
     if (runnable* r = take_global()) return r;
   }
+  // The lanes: high before all others but for the look above; low now and then, so that it is slow and not starved.
+  if (w.turn % normal_every != 0)
+    if (runnable* r = high_.take()) return r;
+  if (w.turn % low_every == 0)
+    if (runnable* r = low_.take()) return r;
   // Pinned work that keeps coming and the worker's other work take turns.
   if ((w.turns_left & 1) == 0)
     if (runnable* r = take_pinned(w)) return r;
@@ -121,7 +128,9 @@ runnable* scheduler::next(worker& w) noexcept {
   if (runnable* r = w.queue.pop()) return r;
   if (runnable* r = take_global_batch(w)) return r;
   if (runnable* r = take_pinned(w)) return r;
-  return w.lifo.take();
+  if (runnable* r = w.lifo.take()) return r;
+  if (runnable* r = high_.take()) return r;
+  return low_.take();
 }
 
 /// Nothing of its own: timers, the others' queues, then sleep.
@@ -141,7 +150,9 @@ runnable* scheduler::look_around(worker& w) noexcept {
     runnable* found = nullptr;
     for (int i = 0; i < search_rounds_ && found == nullptr && stopping_.load(sync::relaxed) == 0; ++i) {
       found = take_global_batch(w);
+      if (found == nullptr) found = high_.take();
       if (found == nullptr) found = steal(w);
+      if (found == nullptr) found = low_.take();
       if (found == nullptr) sync::relax();
     }
     const bool last = searching_.fetch_sub(1, sync::seq_cst) == 1;
@@ -229,6 +240,32 @@ void scheduler::push_yielded(runnable* r) noexcept {
   if (!is_worker(here()) || !monitored_) return push_last(r);
   r->next = nullptr;
   give_global(r, r, 1);                        // this worker is awake, and looks there before it parks
+}
+
+void lane::push(runnable* r) noexcept {
+  r->next = nullptr;
+  sync::lock_guard held(lock);
+  if (last != nullptr) last->next = r;
+  else first = r;
+  last = r;
+  size.store(size.load(sync::relaxed) + 1, sync::seq_cst);   // pairs with work_in_sight
+}
+
+runnable* lane::take() noexcept {
+  if (size.load(sync::relaxed) == 0) return nullptr;
+  sync::lock_guard held(lock);
+  runnable* r = first;
+  if (r == nullptr) return nullptr;
+  first = r->next;
+  if (first == nullptr) last = nullptr;
+  size.store(size.load(sync::relaxed) - 1, sync::relaxed);
+  return r;
+}
+
+void scheduler::push_lane(lane& to, runnable* r) noexcept {
+  const visit guard(*this);
+  to.push(r);
+  wake_if_needed();
 }
 
 void scheduler::give_global(runnable* first, runnable* last, std::size_t count) noexcept {
@@ -319,7 +356,7 @@ runnable* scheduler::steal(worker& w) noexcept {
 
 /// Whether any queue that others may take from holds work. The look that makes parking safe: seq_cst throughout.
 bool scheduler::work_in_sight() const noexcept {
-  if (global_size_.load(sync::seq_cst) != 0) return true;
+  if (global_size_.load(sync::seq_cst) != 0 || high_.size.load(sync::seq_cst) != 0 || low_.size.load(sync::seq_cst) != 0) return true;
   const unsigned n = count_.load(sync::seq_cst);
   for (unsigned i = 0; i < n; ++i)
     if (!workers_[i]->queue.empty()) return true;

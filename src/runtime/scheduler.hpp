@@ -78,6 +78,17 @@ struct idle_source {
   void* context = nullptr;
 };
 
+/// A queue of everybody's for what has a priority of its own: first come, first served.
+struct lane {
+  sync::spinlock lock;
+  runnable* first = nullptr;             // guarded by lock
+  runnable* last = nullptr;
+  sync::atomic<std::uint32_t> size{0, "lane"};
+
+  void push(runnable* r) noexcept;
+  runnable* take() noexcept;             // one load if it is empty
+};
+
 class scheduler {
  public:
   using hook = void (*)(runnable*) noexcept;
@@ -99,6 +110,10 @@ class scheduler {
   /// The same for what has only stepped back to let others go first. A worker wakes nobody for it: it will come back to it
   /// itself, with the caches warm. If it does not within a millisecond or two, the monitor thread wakes somebody.
   void push_yielded(runnable* r) noexcept;
+
+  /// Before everything else, and behind everything else: see `next`.
+  void push_high(runnable* r) noexcept { push_lane(high_, r); }
+  void push_low(runnable* r) noexcept { push_lane(low_, r); }
 
   /// For the worker `index` alone.
   void push_pinned(runnable* r, unsigned index) noexcept;
@@ -153,6 +168,7 @@ class scheduler {
   class visit;
   void await_visitors() const noexcept;
   void loop(worker& w);
+  void push_lane(lane& to, runnable* r) noexcept;
   runnable* next(worker& w) noexcept;
   void push_behind(worker& w, runnable* r) noexcept;
   runnable* look_around(worker& w) noexcept;
@@ -192,6 +208,8 @@ class scheduler {
   runnable* global_first_ = nullptr;
   runnable* global_last_ = nullptr;
   sync::atomic<std::uint64_t> global_size_{0, "global size"};
+  lane high_;
+  lane low_;
 
   sync::thread monitor_thread_;
   sync::futex_word monitor_signal_{0, "monitor signal"};  // 0: ticking; 1: asleep because all is idle

@@ -32,6 +32,7 @@ struct thread_block : detail::reader {  // first: detail::this_reader() takes th
   fiber* on = nullptr;                  // the fiber that runs now, or null: the thread's own stack
   exception_state& exceptions = this_thread_exceptions();  // one address for the thread's whole life
   int budget = 0;                       // reductions left
+  int accounted = 0;                    // the budget at the last account
   int nested = 0;                       // signals acted on for others, one inside the other
   unsigned home = 0;                    // the runtime a plain thread chose, by number; 0: the default one
   std::uint64_t leaving = 0;            // the wait that the fiber which just left wants committed

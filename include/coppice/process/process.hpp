@@ -28,6 +28,9 @@ struct spawn_options {
   std::string_view label{};               ///< shown in reports (PR-87)
   bool trap_exit = false;
   std::size_t stack_bytes = 0;            ///< 0: 64 KiB; 16 KiB to 1 MiB
+  coppice::priority priority = coppice::priority::normal;
+  std::uint32_t mailbox_bound = 0;        ///< messages that may wait, up to 2^30 - 1; 0: any number (PR-56)
+  coppice::when_full when_full = coppice::when_full::refuse;
   runtime* in = nullptr;                  ///< null: the running process's, or the thread's, runtime
 };
 
@@ -66,7 +69,10 @@ spawned spawn_function(F&& f, const spawn_options& o, bool link, bool monitor) {
                      .trap_exit = o.trap_exit,
                      .label = o.label,
                      .name = o.name,
-                     .in = o.in});
+                     .in = o.in,
+                     .level = o.priority,
+                     .mailbox_bound = o.mailbox_bound,
+                     .when_full = o.when_full});
 }
 
 }  // namespace detail
@@ -136,6 +142,8 @@ struct alias_ref {
   friend bool operator==(const alias_ref&, const alias_ref&) = default;
 };
 alias_ref alias(alias_mode mode = alias_mode::until_unalias);
+/// An alias whose messages take the priority lane of its owner, while that is open.   Spec: PR-60.
+alias_ref priority_alias(alias_mode mode = alias_mode::until_unalias);
 /// Returns: whether it was active. What is sent to it from now on vanishes.   Spec: PR-48.
 bool unalias(const alias_ref& a);
 /// A monitor whose reference is an alias too, until the monitor fires or is removed.
@@ -143,6 +151,10 @@ alias_ref monitor_with_alias(pid to, alias_mode mode = alias_mode::until_unalias
 
 /// Sets the flag; returns its previous value.   Spec: PR-85.
 bool trap_exit(bool on);
+/// Opens or closes the calling process's lane for what is urgent: EXIT and DOWN, and what comes through a priority alias, then
+/// go before the messages that wait, in their own order. What waits already stays where it is.
+/// Returns:  whether it was open.   Fails: exit_error in a plain thread.   Spec: PR-60.
+bool priority_lane(bool open);
 /// Sets the text that reports show of the calling process; empty: none.   Spec: PR-87.
 void label(std::string_view text);
 

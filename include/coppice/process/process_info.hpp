@@ -5,6 +5,7 @@
 #pragma once
 
 #include <coppice/process/pid.hpp>
+#include <coppice/process/priority.hpp>
 #include <coppice/process/reference.hpp>
 
 #include <cstddef>
@@ -33,6 +34,8 @@ struct process_information {
   std::vector<pid> ancestors;              ///< nearest first (PR-6)
   std::vector<pid> callers;
   std::string doing;                       ///< the message it handles, if any
+  coppice::priority priority = coppice::priority::normal;
+  std::uint64_t work = 0;                  ///< messages handled, calls, casts and sends, since somebody first asked
   std::size_t memory_bytes = 0;            ///< control block, state, extension; queued messages not counted
 };
 

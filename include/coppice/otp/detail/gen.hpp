@@ -43,7 +43,9 @@ struct start_options {
   std::string_view label{};
   duration hibernate_after = infinity;
   sys::debug_options debug{};
-  std::uint32_t mailbox_bound = 0;     ///< 0: the class's
+  std::uint32_t mailbox_bound = 0;     ///< 0: the class's, with its when_full
+  coppice::when_full when_full = coppice::when_full::refuse;
+  coppice::priority priority = coppice::priority::normal;   ///< normal: the class's
   runtime* in = nullptr;               ///< null: the caller's
 };
 
@@ -55,6 +57,8 @@ struct server_options {
   bool queued = false;                 ///< never run by a caller directly
   std::uint32_t stack_bytes = 0;       ///< 0: the default
   std::uint32_t mailbox_bound = 0;     ///< 0: none (GS-X2)
+  coppice::when_full when_full = coppice::when_full::refuse;
+  coppice::priority priority = coppice::priority::normal;
   duration hibernate_after = infinity; ///< GS-97
 };
 
@@ -96,6 +100,20 @@ void terminate_now(handler_frame& frame) noexcept;
 reply_ticket take_ticket(handler_frame& frame);
 /// After a handler that took `from`: if the call is still open, the server's death answers it.
 void keep_open(handler_frame& frame, const reply_ticket& ticket);
+/// Messages behind the one in the frame, of the same kind and type, that are handled with it (GS-X6); gone with this object.
+class batched {
+ public:
+  explicit batched(handler_frame& frame) noexcept : frame_(frame) {}
+  ~batched();
+  batched(const batched&) = delete;
+  /// Takes up to `most` payloads of casts, or plain messages, that `own` handles; the frame's first. Returns: how many.
+  std::size_t gather(bool casts, trampoline own, void** payloads, std::size_t most) noexcept;
+
+ private:
+  handler_frame& frame_;
+  node* rest_ = nullptr;
+};
+
 /// Answers a queued call through its ticket and marks it as answered by a form (GS-163).
 reply_ticket form_ticket(handler_frame& frame) noexcept;
 

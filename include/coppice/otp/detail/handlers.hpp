@@ -5,6 +5,7 @@
 // lines. `!!` in front of a concept makes clang print them.
 #pragma once
 
+#include <coppice/otp/batch.hpp>
 #include <coppice/otp/from.hpp>
 #include <coppice/otp/outcome.hpp>
 #include <coppice/otp/server_ref.hpp>
@@ -58,9 +59,23 @@ concept takes_call_from = requires(S& s, Q&& q, from<reply_of<Q>>&& f) {
 template <class S, class Q>
 concept has_handle_call = takes_call<S, Q> || takes_call_from<S, Q>;
 template <class S, class M>
-concept has_handle_cast = requires(S& s, M&& m) { s.handle_cast(static_cast<M&&>(m)); };
+concept takes_cast = requires(S& s, M&& m) { s.handle_cast(static_cast<M&&>(m)); };
 template <class S, class M>
-concept has_handle_info = requires(S& s, M&& m) { s.handle_info(static_cast<M&&>(m)); };
+concept takes_info = requires(S& s, M&& m) { s.handle_info(static_cast<M&&>(m)); };
+/// Several at once (GS-X6); who takes single ones gets single ones.
+template <class S, class M>
+concept takes_cast_batch = !takes_cast<S, M> && requires(S& s, batch<M>&& b) { s.handle_cast(static_cast<batch<M>&&>(b)); };
+template <class S, class M>
+concept takes_info_batch = !takes_info<S, M> && requires(S& s, batch<M>&& b) { s.handle_info(static_cast<batch<M>&&>(b)); };
+template <class S, class M>
+concept has_handle_cast = takes_cast<S, M> || takes_cast_batch<S, M>;
+template <class S, class M>
+concept has_handle_info = takes_info<S, M> || takes_info_batch<S, M>;
+/// What the handler is called with.
+template <class S, class M>
+using cast_argument = std::conditional_t<takes_cast_batch<S, M>, batch<M>, M>;
+template <class S, class M>
+using info_argument = std::conditional_t<takes_info_batch<S, M>, batch<M>, M>;
 template <class S, class X>
 concept has_handle_continue = requires(S& s, X&& x) { s.handle_continue(static_cast<X&&>(x)); };
 template <class S>
@@ -222,9 +237,9 @@ consteval bool check_call() {
 }
 
 template <class S, class M>
-using cast_result = decltype(std::declval<S&>().handle_cast(std::declval<M>()));
+using cast_result = decltype(std::declval<S&>().handle_cast(std::declval<cast_argument<S, M>>()));
 template <class S, class M>
-using info_result = decltype(std::declval<S&>().handle_info(std::declval<M>()));
+using info_result = decltype(std::declval<S&>().handle_info(std::declval<info_argument<S, M>>()));
 template <class S, class X>
 using continue_result = decltype(std::declval<S&>().handle_continue(std::declval<X>()));
 

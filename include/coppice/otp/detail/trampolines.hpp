@@ -201,6 +201,23 @@ template <class S, class Q>
 template <class S, class Q>
 void run_call(handler_frame& frame) noexcept { taking<Q, &run_call_taken<S, Q>>(frame); }
 
+/// The messages stay where they are; the core destroys them afterwards.
+template <class S, class M, class F>
+void run_batch(handler_frame& frame, bool casts, trampoline own, F callback) noexcept {
+  S& server = *static_cast<S*>(frame.state);
+  void* places[batch<M>::most];
+  M* all[batch<M>::most];
+  batched with(frame);
+  try {
+    const std::size_t count = with.gather(casts, own, places, batch<M>::most);
+    for (std::size_t i = 0; i < count; ++i) all[i] = static_cast<M*>(places[i]);
+    run_quietly<S>(frame, [&]() -> decltype(auto) { return callback(server, batch<M>(all, count)); });
+  } catch (...) {
+    callback_failed(frame);
+    note_request(frame, descriptor_of<M>(), nullptr);
+  }
+}
+
 template <class S, class M>
 [[gnu::always_inline]] inline void run_cast_taken(handler_frame& frame) noexcept(std::is_nothrow_move_constructible_v<M>) {
   M message(std::move(*static_cast<M*>(frame.request)));
@@ -213,7 +230,10 @@ template <class S, class M>
   }
 }
 template <class S, class M>
-void run_cast(handler_frame& frame) noexcept { taking<M, &run_cast_taken<S, M>>(frame); }
+void run_cast(handler_frame& frame) noexcept {
+  if constexpr (takes_cast_batch<S, M>) run_batch<S, M>(frame, true, &run_cast<S, M>, [](S& server, batch<M> all) -> decltype(auto) { return server.handle_cast(std::move(all)); });
+  else taking<M, &run_cast_taken<S, M>>(frame);
+}
 
 template <class S, class M>
 [[gnu::always_inline]] inline void run_info_taken(handler_frame& frame) noexcept(std::is_nothrow_move_constructible_v<M>) {
@@ -227,7 +247,10 @@ template <class S, class M>
   }
 }
 template <class S, class M>
-void run_info(handler_frame& frame) noexcept { taking<M, &run_info_taken<S, M>>(frame); }
+void run_info(handler_frame& frame) noexcept {
+  if constexpr (takes_info_batch<S, M>) run_batch<S, M>(frame, false, &run_info<S, M>, [](S& server, batch<M> all) -> decltype(auto) { return server.handle_info(std::move(all)); });
+  else taking<M, &run_info_taken<S, M>>(frame);
+}
 
 /// handle_info(message&): the object stays where it is, the core destroys it afterwards.
 template <class S>

@@ -12,7 +12,9 @@
 #include <coppice/process/exit_reason.hpp>
 #include <coppice/process/message.hpp>
 #include <coppice/process/pid.hpp>
+#include <coppice/process/priority.hpp>
 #include <coppice/process/reference.hpp>
+#include <coppice/process/when_full.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -84,6 +86,9 @@ struct spawn_request {
   std::span<const pid> callers{};                ///< of a task that is spawned for somebody else; empty: its parent and that one's
   result_place* result = nullptr;                ///< of a class with the flag task; null: nobody wants its result
   void (*told)(void* state, reference ref) = nullptr;  ///< tells the new process its maker's monitor, which is an alias, too
+  coppice::priority level = coppice::priority::normal;
+  std::uint32_t mailbox_bound = 0;
+  coppice::when_full when_full = coppice::when_full::refuse;
 };
 struct spawned {
   pid who;
