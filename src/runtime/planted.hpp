@@ -66,6 +66,7 @@ enum fault : int {
   owner_read_late,            // the owner of a place, read when the place may be gone
   listed_without_wake,
   announced_by_store,         // an owner's wait overwrites what is on its list
+  lanes_out_of_sight,         // who goes to sleep does not look at the lanes of priorities
   count
 };
 

@@ -356,7 +356,8 @@ runnable* scheduler::steal(worker& w) noexcept {
 
 /// Whether any queue that others may take from holds work. The look that makes parking safe: seq_cst throughout.
 bool scheduler::work_in_sight() const noexcept {
-  if (global_size_.load(sync::seq_cst) != 0 || high_.size.load(sync::seq_cst) != 0 || low_.size.load(sync::seq_cst) != 0) return true;
+  if (global_size_.load(sync::seq_cst) != 0) return true;
+  if (!planted::is(planted::lanes_out_of_sight) && (high_.size.load(sync::seq_cst) != 0 || low_.size.load(sync::seq_cst) != 0)) return true;
   const unsigned n = count_.load(sync::seq_cst);
   for (unsigned i = 0; i < n; ++i)
     if (!workers_[i]->queue.empty()) return true;

@@ -90,6 +90,20 @@ void push_pinned() {
   for (errand& one : e) one.done.wait();
 }
 
+// Things of high and low priority from a plain thread, to workers that go to sleep: each is run, once.
+void lanes() {
+  errand e[4];
+  crew c({.workers = 2, .monitor = false, .search_rounds = 1});
+  for (int i = 0; i != 4; ++i) {
+    e[i].prepared = 7;
+    if (i % 2 == 0) c.sched.push_high(&e[i]);
+    else c.sched.push_low(&e[i]);
+    if (i == 1)
+      for (int k = 0; k != 2; ++k) e[k].done.wait();      // so the workers have just now nothing to do
+  }
+  for (int k = 2; k != 4; ++k) e[k].done.wait();
+}
+
 // A plain thread starts a timer while the worker whose wheel it uses goes to sleep.
 void foreign_timer() {
   struct alarm final : internal::timer_node {
@@ -196,6 +210,7 @@ const sim::scenario scenarios[] = {{"scheduler_slot_and_thief", &slot_and_thief}
                                    {"scheduler_push_from_thread", &push_from_thread, whole_program()},
                                    {"scheduler_push_from_worker", &push_from_worker, whole_program()},
                                    {"scheduler_push_pinned", &push_pinned, whole_program()},
+                                   {"scheduler_lanes", &lanes, whole_program()},
                                    {"scheduler_foreign_timer", &foreign_timer, whole_program()},
                                    {"scheduler_stop_idle", &stop_idle, whole_program()},
                                    {"scheduler_stuck_worker", &stuck_worker, whole_program()},
