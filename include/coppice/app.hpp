@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Everything of the room app that is included by name elsewhere: for convenience; single headers compile faster.
+// All public headers of the room app: for convenience; single headers compile faster.
 #pragma once
 
 #include <coppice/app/http_message.hpp>

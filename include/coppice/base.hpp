@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Everything of the room base that is included by name elsewhere: for convenience; single headers compile faster.
+// All public headers of the room base: for convenience; single headers compile faster.
 #pragma once
 
 #include <coppice/base/any_value.hpp>

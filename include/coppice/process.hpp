@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Everything of the room process that is included by name elsewhere: for convenience; single headers compile faster.
+// All public headers of the room process: for convenience; single headers compile faster.
 #pragma once
 
 #include <coppice/process/child_spec.hpp>

@@ -129,6 +129,17 @@ void insert_urgent(slot& s, node* n) noexcept {
 
 }  // namespace
 
+void forget_marks(slot& s, node* before, node* n) noexcept {
+  if (n->counted) {
+    n->counted = false;
+    s.counted.fetch_sub(1, sync::relaxed);
+  }
+  if (n->urgent) {                             // the lane's messages stand together
+    n->urgent = false;
+    if (s.ext->lane_last == n) s.ext->lane_last = before != n && before->urgent ? before : nullptr;
+  }
+}
+
 void append_urgent(slot& s, node* n) {
   if (!has(s, detail::lane_open)) return append(s, n);
   detail::extension& e = detail::ext_of(s);
@@ -192,7 +203,7 @@ void take_inbox(slot& s) {
       chain->next = oldest;
       oldest = chain;
       ++count;
-      ordinary &= chain->serial == serial && chain->kind < node_kind::system;
+      ordinary &= chain->serial == serial && chain->kind < node_kind::system && !chain->counted;
     }
   }
   if (ordinary) [[likely]] return append_run(s, oldest, newest, count);
@@ -201,6 +212,8 @@ void take_inbox(slot& s) {
     oldest = n->next;
     sort_in(s, n);
   }
+  const std::uint32_t bound = s.bound.load(sync::relaxed);
+  if (bound != 0 && detail::policy_of(bound) == when_full::drop_oldest) trim(s, bound & detail::bound_mask);
 }
 
 }  // namespace
@@ -323,11 +336,10 @@ detail::sent deliver_counted(pid to, node* n, std::uint32_t bound) noexcept {
   slot& s = *to.where();
   // Each increment is undone by exactly one decrement (here, or when the node leaves the mailbox, for whatever reason),
   // so the counter needs no reset between two tenants of the slot.
-  if (s.counted.fetch_add(1, sync::relaxed) >= bound) {
-    s.counted.fetch_sub(1, sync::relaxed);
-    dispose(n, exit_reason::system_limit);
-    return detail::sent::full;
-  }
+  const std::uint32_t most = bound & detail::bound_mask;
+  const std::uint32_t before = s.counted.fetch_add(1, sync::relaxed);
+  const bool full = before >= most;
+  if (full && !(detail::policy_of(bound) == when_full::drop_oldest && before - most < most)) return overflow(s, to, n, bound);
   if (s.serial.load(sync::relaxed) != to.serial()) {
     s.counted.fetch_sub(1, sync::relaxed);
     dispose(n, exit_reason::noproc);
@@ -335,12 +347,28 @@ detail::sent deliver_counted(pid to, node* n, std::uint32_t bound) noexcept {
   }
   n->counted = true;
   // Not `deliver`: if the process ends just now, it is the mailbox that must find the node stale and count it off.
-  return deliver_to_slot(s, to.serial(), n) ? detail::sent::yes : detail::sent::no_process;
+  return deliver_to_slot(s, to.serial(), n, full) ? detail::sent::yes : detail::sent::no_process;
 }
 
 }  // namespace
 
-@@@  }
+bool deliver_if_idle(pid to, node* n) noexcept {
+  slot& s = *to.where();
+  if (tracing() || s.bound.load(sync::relaxed) != 0 || s.word.load(sync::relaxed) != 0 || !claim(s)) return false;
+  n->serial = to.serial();
+  hand_to_claimed(s, to.serial(), n);           // a stale pid: the node was disposed of, which answers
+  return true;
+}
+
+detail::sent deliver_bounded(pid to, node* n) noexcept {
+  if (tracing()) [[unlikely]] trace_sent(to, n->type);
+  if (!to || !to.is_local()) return deliver(to, n) ? detail::sent::yes : detail::sent::no_process;
+  slot& s = *to.where();
+  if (const std::uint32_t bound = s.bound.load(sync::relaxed); bound != 0) [[unlikely]] return deliver_counted(to, n, bound);
+  if (s.serial.load(sync::acquire) != to.serial()) [[unlikely]] {   // as in deliver
+    dispose(n, exit_reason::noproc);
+    return detail::sent::no_process;
+  }
   return deliver_to_slot(s, to.serial(), n) ? detail::sent::yes : detail::sent::no_process;
 }
 

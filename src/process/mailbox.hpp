@@ -56,6 +56,8 @@ void append(slot& s, node* n) noexcept;
 void append_urgent(slot& s, node* n);
 /// Puts `n` before everything else in the fifo.
 void prepend(slot& s, node* n) noexcept;
+/// What the marks of a node mean ends when it leaves the fifo: it counts no more, and is none of the priority lane's.
+void forget_marks(slot& s, node* before, node* n) noexcept;
 /// Takes `n`, whose predecessor in the ring is `before`, out of the fifo.
 inline void unlink_from_fifo(slot& s, node* before, node* n) noexcept {
   if (before == n)
@@ -66,10 +68,7 @@ inline void unlink_from_fifo(slot& s, node* before, node* n) noexcept {
   }
   n->next = nullptr;
   s.length.store(s.length.load(sync::relaxed) - 1, sync::relaxed);
-  if (n->counted) [[unlikely]] {
-    n->counted = false;
-    s.counted.fetch_sub(1, sync::relaxed);
-  }
+  if (n->counted || n->urgent) [[unlikely]] forget_marks(s, before, n);
 }
 /// The oldest, or null.
 inline node* pop(slot& s) noexcept {

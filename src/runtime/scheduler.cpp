@@ -16,7 +16,6 @@ namespace coppice::internal {
 namespace {
 
 constexpr unsigned global_every = 61;        // turns between two looks at the global queue and the clock
-constexpr unsigned normal_every = 64;        // turns between two for the others while the high lane has something
 constexpr unsigned low_every = 8;            // turns between two looks at the low lane while there is other work
 constexpr unsigned longest_lifo_streak = 64; // then the queue gets its turn: two processes must not starve the rest
 constexpr std::uint64_t largest_share = 64;  // of the global queue that one worker takes at a time
@@ -111,9 +110,9 @@ runnable* scheduler::next(worker& w) noexcept {
     if (runnable* r = take_global()) return r;
   }
   // The lanes: high before all others but for the look above; low now and then, so that it is slow and not starved.
-  if (w.turn % normal_every != 0)
+  if (w.turns_left > 2)                      // of global_every turns the last but one is low's, the last everybody else's
     if (runnable* r = high_.take()) return r;
-  if (w.turn % low_every == 0)
+  if (w.turns_left == 2 || w.turns_left % low_every == 0)
     if (runnable* r = low_.take()) return r;
   // Pinned work that keeps coming and the worker's other work take turns.
   if ((w.turns_left & 1) == 0)

@@ -8,7 +8,7 @@
 
 namespace coppice {
 
-/// high: before all others, but for every 64th turn of a worker. low: every 8th turn, or when nothing else waits.
+/// high: before all others, but for two of 61 turns of a worker. low: every 8th turn, or when nothing else waits.
 /// Spec: PR-4, PR-86.
 enum class priority : std::uint8_t { low, normal, high };
 

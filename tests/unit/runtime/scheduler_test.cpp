@@ -50,3 +50,36 @@ TEST_CASE("pinned work that keeps coming leaves the worker's LIFO slot its turns
   on = false;
   CHECK(s.stop(coppice::detail::sync::now() + 20'000'000'000));
 }
+
+namespace {
+
+struct again : runnable {
+  void (scheduler::*back)(runnable*) noexcept = nullptr;
+  int runs = 0;
+};
+std::atomic<int> turns{0};
+
+}  // namespace
+
+TEST_CASE("high before all others, and yet low and normal work get turns while high work never ends") {
+  static again high[2], normal, low;
+  turns = 0;
+  scheduler s({.workers = 1, .monitor = false}, [](runnable* r) noexcept {
+    auto& a = *static_cast<again*>(r);
+    ++a.runs;
+    if (++turns < 6'100) (sched->*a.back)(r);
+  });
+  sched = &s;
+  for (again& h : high) h.back = &scheduler::push_high;
+  normal.back = &scheduler::push_last;
+  low.back = &scheduler::push_low;
+  s.push_low(&low);
+  s.push_last(&normal);
+  for (again& h : high) s.push_high(&h);
+  s.start();
+  CHECK(eventually([] { return turns >= 6'100; }));
+  CHECK(s.stop(coppice::detail::sync::now() + 20'000'000'000));
+  CHECK(high[0].runs + high[1].runs > 5'500);
+  CHECK(normal.runs >= 90);
+  CHECK(low.runs >= 90);
+}
