@@ -28,7 +28,7 @@ struct thread_pool {
   const unsigned most;
   const std::int64_t idle_time;                  // how long a thread without work stays
   sync::spinlock lock;                           // guards all but the words
-  std::deque<task> queue;
+  std::deque<job> queue;
   unsigned threads = 0;
   unsigned idle = 0;
   bool closed = false;
@@ -37,7 +37,7 @@ struct thread_pool {
   sync::futex_word signal{0, "pool signal"};     // changes with each task, and at the end
   sync::futex_word gone{0, "threads gone"};      // changes when a thread ends
 
-  bool execute(task t);
+  bool execute(job t);
   void close() noexcept;
   /// Until all threads have ended.
   void drain() noexcept;
@@ -54,12 +54,12 @@ struct thread_pool {
   void start_thread();
   void join_ended() noexcept;
   void work(member& self) noexcept;
-  bool take(task& t) noexcept;
+  bool take(job& t) noexcept;
   bool sleep(std::uint32_t seen) noexcept;
   bool leave() noexcept;
 };
 
-bool thread_pool::execute(task t) {
+bool thread_pool::execute(job t) {
   bool start = false;
   {
     sync::lock_guard held(lock);
@@ -107,7 +107,7 @@ void thread_pool::join_ended() noexcept {
   }
 }
 
-bool thread_pool::take(task& t) noexcept {
+bool thread_pool::take(job& t) noexcept {
   sync::lock_guard held(lock);
   if (queue.empty()) return false;
   t = queue.front();
@@ -139,7 +139,7 @@ bool thread_pool::leave() noexcept {
 void thread_pool::work(member& self) noexcept {
   for (;;) {
     const std::uint32_t seen = signal.load(sync::seq_cst);
-    if (task t; take(t)) {
+    if (job t; take(t)) {
       t.run(t.context);
       continue;
     }
@@ -213,7 +213,7 @@ fixed_executor::~fixed_executor() {
   pool_->drain();
   delete pool_;
 }
-bool fixed_executor::execute(task t) { return pool_->execute(t); }
+bool fixed_executor::execute(job t) { return pool_->execute(t); }
 bool fixed_executor::is_accepting() const noexcept { return pool_->accepting.load(sync::acquire) != 0; }
 bool fixed_executor::has_waiting() const noexcept { return pool_->waiting.load(sync::relaxed) != 0; }
 void fixed_executor::shutdown() noexcept { pool_->close(); }
@@ -223,12 +223,12 @@ growing_executor::~growing_executor() {
   pool_->drain();
   delete pool_;
 }
-bool growing_executor::execute(task t) { return pool_->execute(t); }
+bool growing_executor::execute(job t) { return pool_->execute(t); }
 bool growing_executor::is_accepting() const noexcept { return pool_->accepting.load(sync::acquire) != 0; }
 bool growing_executor::has_waiting() const noexcept { return pool_->waiting.load(sync::relaxed) != 0; }
 void growing_executor::shutdown() noexcept { pool_->close(); }
 
-bool scheduler_executor::execute(task t) {
+bool scheduler_executor::execute(job t) {
   try {
     spawn([t] { t.run(t.context); }, {.label = "action"});
     return true;

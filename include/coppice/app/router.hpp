@@ -29,7 +29,7 @@ concept answers_requests = std::is_invocable_r_v<http_response, const std::decay
 namespace detail {
 
 template <class F>
-http_handler make_handler(F&& f) {
+http_handler handler_from(F&& f) {
   static_assert(answers_requests<F>,
                 "coppice: a handler is a const callable: http_response(const http_request&) or http_response()");
   if constexpr (std::is_invocable_r_v<http_response, const std::decay_t<F>&, const http_request&>)
@@ -51,23 +51,23 @@ struct route {
 
 template <answers_requests F>
 route get(std::string path, F&& f) {
-  return {http_method::get, std::move(path), detail::make_handler(static_cast<F&&>(f))};
+  return {http_method::get, std::move(path), detail::handler_from(static_cast<F&&>(f))};
 }
 template <answers_requests F>
 route post(std::string path, F&& f) {
-  return {http_method::post, std::move(path), detail::make_handler(static_cast<F&&>(f))};
+  return {http_method::post, std::move(path), detail::handler_from(static_cast<F&&>(f))};
 }
 template <answers_requests F>
 route put(std::string path, F&& f) {
-  return {http_method::put, std::move(path), detail::make_handler(static_cast<F&&>(f))};
+  return {http_method::put, std::move(path), detail::handler_from(static_cast<F&&>(f))};
 }
 template <answers_requests F>
 route del(std::string path, F&& f) {
-  return {http_method::del, std::move(path), detail::make_handler(static_cast<F&&>(f))};
+  return {http_method::del, std::move(path), detail::handler_from(static_cast<F&&>(f))};
 }
 template <answers_requests F>
 route patch(std::string path, F&& f) {
-  return {http_method::patch, std::move(path), detail::make_handler(static_cast<F&&>(f))};
+  return {http_method::patch, std::move(path), detail::handler_from(static_cast<F&&>(f))};
 }
 
 /// Itself a handler: the first route that fits answers. No path fits: 404. The path fits, the method does not: 405 with

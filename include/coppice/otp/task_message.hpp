@@ -45,7 +45,7 @@ constexpr std::uint64_t class_of_reply() noexcept {
   else return class_constant<S>.key;
 }
 template <class S, class M>
-consteval bool check_reply() {
+consteval bool check_task_reply() {
   if constexpr (!std::same_as<S, any_process>) {
     static_assert(!!has_handle_info<S, M>, "coppice: the server has no handle_info(task_reply<T>) for the value of this task.");
     return has_handle_info<S, M>;
@@ -84,7 +84,7 @@ monitored start_messenger(F&& f, const task_options& options) {
   using own_function = std::decay_t<F>;
   if constexpr (check_task<own_function>()) {
     using body = messenger<S, own_function>;
-    if constexpr (check_reply<S, typename body::message>()) {
+    if constexpr (check_task_reply<S, typename body::message>()) {
       body own{static_cast<F&&>(f), {self(), {}}};
       const spawned s = start_telling({.cls = &task_body<body>::plain[stack_index(options.stack_bytes)],
                                        .make = {&task_body<body>::construct, &own},

@@ -9,12 +9,12 @@
 namespace coppice {
 
 /// Something to be run once.
-struct task {
+struct job {
   void (*run)(void* context) noexcept = nullptr;
   void* context = nullptr;
 };
 
-/// Runs tasks.   Thread: any, all functions.
+/// Runs jobs.   Thread: any, all functions.
 class executor {
  public:
   executor() = default;
@@ -23,10 +23,10 @@ class executor {
   executor& operator=(const executor&) = delete;
 
   /// Takes `t`, to run it once, at some time, on some thread.   Returns: false when it takes no work: then `t` will not run.
-  virtual bool execute(task t) = 0;
+  virtual bool execute(job t) = 0;
   /// Whether it takes work; a hint.
   virtual bool is_accepting() const noexcept { return true; }
-  /// Whether another task waits to be run; a hint. Where it says no, an agent runs its next action without asking for a turn.
+  /// Whether another job waits to be run; a hint. Where it says no, an agent runs its next action without asking for a turn.
   virtual bool has_waiting() const noexcept { return true; }
   /// From now on it takes no work; what it has runs.
   virtual void shutdown() noexcept {}
@@ -41,7 +41,7 @@ class fixed_executor final : public executor {
  public:
   explicit fixed_executor(unsigned threads);
   ~fixed_executor() override;
-  bool execute(task t) override;
+  bool execute(job t) override;
   bool is_accepting() const noexcept override;
   bool has_waiting() const noexcept override;
   void shutdown() noexcept override;
@@ -55,7 +55,7 @@ class growing_executor final : public executor {
  public:
   growing_executor();
   ~growing_executor() override;
-  bool execute(task t) override;
+  bool execute(job t) override;
   bool is_accepting() const noexcept override;
   bool has_waiting() const noexcept override;
   void shutdown() noexcept override;
@@ -67,7 +67,7 @@ class growing_executor final : public executor {
 /// Runs each task in a process of the runtime that the calling thread uses: cheap to wait in, and shared with all else.
 class scheduler_executor final : public executor {
  public:
-  bool execute(task t) override;
+  bool execute(job t) override;
 };
 
 /// The executors of `send` and `send_off`: those of the innermost executor_scope, else the program's.

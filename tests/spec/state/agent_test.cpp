@@ -169,7 +169,7 @@ TEST_CASE("AG-8 blocked actions fill the executor of send; send_off gets on") {
 TEST_CASE("AG-9 the executor is chosen at the send: by scope, by program") {
   struct counting : executor {
     std::atomic<int> tasks{0};
-    bool execute(task t) override {
+    bool execute(job t) override {
       ++tasks;
       t.run(t.context);
       return true;
@@ -194,7 +194,7 @@ TEST_CASE("AG-9 the executor is chosen at the send: by scope, by program") {
 
 TEST_CASE("AG-10 an executor that refuses: the sender hears of it, the agent goes on") {
   struct refusing : executor {
-    bool execute(task) override { return false; }
+    bool execute(job) override { return false; }
   } never;
   agent<int> a(0);
   CHECK_THROWS_AS(a.send_via(never, inc), rejected);
