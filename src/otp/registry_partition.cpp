@@ -3,6 +3,7 @@
 // registry_partition, see registry_partition.hpp.
 #include "otp/registry_partition.hpp"
 
+#include "runtime/planted.hpp"
 
 #include <bit>
 #include <new>
@@ -63,11 +64,7 @@ Head* make_with_room(std::size_t room_bytes, Fill&& fill, A&&... arguments) {
 
 // --- the others ------------------------------------------------------------------------------------------------------------
 
-void destroy_entry(box& b) noexcept {
-  auto& e = static_cast<registry_entry&>(b);
-  if (box* const v = e.value.load(sync::relaxed)) detail::discard(v);   // who reads the entry reads the value: neither is seen any more
-  e.~registry_entry();
-}
+void destroy_entry(box& b) noexcept { static_cast<registry_entry&>(b).~registry_entry(); }   // the value is retired beside it
 constexpr box_class entry_class{.bytes = sizeof(registry_entry), .offset = 0, .destroy = &destroy_entry};
 
 void destroy_table(box& b) noexcept { static_cast<registry_table&>(b).~registry_table(); }
@@ -141,6 +138,7 @@ void registry_partition::unlink(registry_entry& e, registry_entry*& list, unlink
   if (e.tenant_next != nullptr) e.tenant_next->tenant_before = e.tenant_before;
   entries.store(entries.load(sync::relaxed) - 1, sync::release);
   gone.add(e);
+  if (box* const v = e.value.load(sync::relaxed)) gone.add(*v);
 
   registry_group& g = *e.under;
   registry_entry* const next = e.next.load(sync::relaxed);
@@ -152,7 +150,7 @@ void registry_partition::unlink(registry_entry& e, registry_entry*& list, unlink
   const registry_table& t = *table.load(sync::relaxed);
   std::size_t i = g.hash & t.mask;
   while (registry_table::group_in(t.slots[i].load(sync::relaxed)) != &g) i = (i + 1) & t.mask;
-  const bool last = t.slots[(i + 1) & t.mask].load(sync::relaxed) == registry_table::empty;
+  const bool last = t.slots[(i + 1) & t.mask].load(sync::relaxed) == registry_table::empty || planted::is(planted::registry_slot_emptied);
   static_cast<void>(t.slots[i].exchange(last ? registry_table::empty : registry_table::used_once, sync::seq_cst));
   groups = groups - 1;
   gone.add(g);

@@ -109,7 +109,7 @@ registry_group* make_group(const registry_types& types, const key_ref& key, std:
 /// What was unlinked under a lock; declared before it, so that it is retired behind it.
 class unlinked {
  public:
-  static constexpr std::size_t most = 64;        // entries at a time
+  static constexpr std::size_t most = 64;        // entries with value or key at a time
 
   unlinked() = default;
   ~unlinked();
@@ -117,7 +117,7 @@ class unlinked {
   unlinked& operator=(const unlinked&) = delete;
 
   void add(box& b) noexcept { boxes_[count_++] = &b; }
-  /// No room for another entry and its key, besides a table.
+  /// No room for another entry, its value and its key, besides a table.
   bool is_full() const noexcept { return count_ >= 2 * most; }
 
  private:

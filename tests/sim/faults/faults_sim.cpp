@@ -80,6 +80,8 @@ constexpr row table[] = {
     {planted::stop_waits_for_link, "a stop waits for the link", "supervisor_unlinked_while_stopped"},
     {planted::child_not_linked, "a child is not linked", "supervisor_start_against_kill"},
     {planted::retry_without_attempt, "a cancelled attempt is made", "supervisor_stopped_while_restarting"},
+    {planted::registry_open_unchecked, "a registry that has ended takes registrations", "registry_end_against_register"},
+    {planted::registry_slot_emptied, "a slot is emptied before others that are in use", "registry_passes_on"},
     {planted::lanes_out_of_sight, "the lanes of priorities are not looked at before sleep", "scheduler_lanes"},
 };
 

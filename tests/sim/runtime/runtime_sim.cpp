@@ -58,6 +58,10 @@ TEST_CASE("PR-80 no timer is early, none is slept past; PR-81 a cancelled one do
 TEST_CASE("SV-20 SV-23 SV-50 SV-60 a tree under a storm comes to rest: nobody is orphaned, no name held by a stranger, no call forgotten") {
   check({"chaos_one_for_one", "chaos_one_for_all", "chaos_rest_for_one"});
 }
+TEST_CASE("EX-82 EX-88 the dead hold no key; EX-89 who gets into a registry that ends is told; EX-92 a lock; EX-95 readers") {
+  check({"registry_passes_on", "registry_grows", "registry_death_against_register", "registry_end_against_register",
+         "registry_lock_and_kill"});
+}
 TEST_CASE("servers call one another on two workers, one is killed, all end") { check({"whole_servers"}); }
 TEST_CASE("SV-50 SV-51 a child that is stopped ends once, however it ends; SV-26 no end of a child goes unseen") {
   check({"supervisor_dies_while_stopped", "supervisor_unlinked_while_stopped", "supervisor_start_against_kill"});
