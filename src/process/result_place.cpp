@@ -46,6 +46,7 @@ bool is_decided(void* raw) {
   auto& w = *static_cast<permit_wait*>(raw);
   std::uint64_t permit = w.place.permit.load(sync::seq_cst);
   const std::uint64_t mine = w.number << 3 | 1;
+  if (internal::planted::is(internal::planted::permit_waited_by_store)) return w.place.permit.store(mine, sync::seq_cst), false;
   while (permit != result_place::allowed && permit != result_place::refused) {
     if (permit == mine || w.place.permit.cas(permit, mine, sync::seq_cst)) return false;   // pairs with decide
   }
@@ -170,7 +171,7 @@ void sweep_tasks(slot& owner, std::vector<pid>& tasks) {
   const auto living = std::partition(tasks.begin(), tasks.end(), is_gone);
   const std::vector<pid> gone(tasks.begin(), living);
   if (gone.empty()) return;
-  drain(owner);
+  if (!planted::is(planted::linked_swept_unheard)) drain(owner);
   for (const pid task : gone) std::erase(tasks, task);
 }
 
@@ -204,7 +205,7 @@ namespace {
 
 void decide(result_place& p, std::uint64_t how) noexcept {
   const std::uint64_t before = p.permit.exchange(how, sync::seq_cst);   // pairs with is_decided, and makes `task` seen
-  if ((before & 1) != 0) wake(*p.task.where(), before >> 3);            // its slot is never given back, whoever lives there
+  if ((before & 1) != 0 && !planted::is(planted::permit_without_wake)) wake(*p.task.where(), before >> 3);            // its slot is never given back, whoever lives there
 }
 
 }  // namespace

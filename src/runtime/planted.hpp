@@ -66,6 +66,9 @@ enum fault : int {
   owner_read_late,            // the owner of a place, read when the place may be gone
   listed_without_wake,
   announced_by_store,         // an owner's wait overwrites what is on its list
+  linked_swept_unheard,       // a task that failed is forgotten before its owner, who is linked to it, has heard of it
+  permit_waited_by_store,     // a task's wait for its owner's leave overwrites that leave
+  permit_without_wake,
   registry_open_unchecked,    // a registry that has ended takes registrations
   registry_slot_emptied,      // although a key behind it is found past it
   lanes_out_of_sight,         // who goes to sleep does not look at the lanes of priorities

@@ -4,6 +4,7 @@
 // them; and whole tasks whose owner, or who themselves, are killed meanwhile.
 #include <coppice/otp/async_stream.hpp>
 #include <coppice/otp/task_group.hpp>
+#include <coppice/otp/task_supervisor.hpp>
 #include <coppice/process/process_info.hpp>
 
 #include "process/result_place.hpp"
@@ -284,7 +285,39 @@ void stream_killed() {
   for (const pid p : processes()) await_end(p);
 }
 
-const sim::scenario scenarios[] = {{"result_end_against_wait", &end_against_wait, whole_program()},
+/// Linked tasks fail, on another worker, while their owner starts more: it does not trap exits, ends by that and sees nothing.
+void linked_fails() {
+  world w({.workers = 2});
+  bool seen = false;
+  const auto owner = spawn_monitor([&] {
+    std::vector<task<void>> tasks;
+    for (int i = 0; i != 9; ++i) tasks.push_back(async([] { exit(exit_reason("broken")); }));
+    for (auto& t : tasks) seen = seen || t.yield(infinity).has_value();
+  });
+  sim::check(await_down(owner.ref).text() == "broken", "the failure of a linked task did not end its owner");
+  sim::check(!seen, "an owner that ends by a failure saw it");
+  for (const pid p : processes()) await_end(p);
+}
+
+/// Tasks that a supervisor starts wait until their owner knows them.
+void permitted() {
+  world w({.workers = 2});
+  const task_supervisor s = start_task_supervisor();
+  const auto owner = spawn_monitor([&] {
+    std::vector<task<int>> tasks;
+    for (int i = 0; i != 3; ++i) {
+      tasks.push_back(s.async([i] { return 2 * i; }));
+      tasks.push_back(s.async_nolink([i] { return 2 * i + 1; }));
+    }
+    for (int i = 0; i != 6; ++i) sim::check(tasks[static_cast<std::size_t>(i)].await(infinity) == i, "another result");
+  });
+  sim::check(await_down(owner.ref).is(exit_reason::normal), "an owner failed");
+  stop(s.id());
+}
+
+const sim::scenario scenarios[] = {{"result_linked_fails", &linked_fails, whole_program()},
+                                   {"result_permitted", &permitted, whole_program()},
+                                   {"result_end_against_wait", &end_against_wait, whole_program()},
                                    {"result_end_against_loss", &end_against_loss, whole_program()},
                                    {"result_many_against_ends", &many_against_ends, whole_program()},
                                    {"result_owner_killed", &owner_killed, whole_program()},

@@ -37,6 +37,9 @@ TEST_CASE("EX-2 EX-11 of a task's end, its owner's wait, a time limit and a loss
 TEST_CASE("EX-3 EX-8 owners and tasks that are killed leave no process, no message, and no task beyond its scope") {
   check({"result_owner_killed", "result_task_dies", "result_group_killed"});
 }
+TEST_CASE("EX-5 EX-44 an owner that does not trap exits ends by the failure of its task; SV-134 a task waits until its owner knows it") {
+  check({"result_linked_fails", "result_permitted"});
+}
 TEST_CASE("EX-42 EX-43 EX-45 a stream yields each result once, in order, and leaves no task behind") {
   check({"result_stream_read", "result_stream_killed"});
 }
