@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// spec: GS-63 OL-12
+// spec: GS-63 OL-12 EX-107
 // expect: coppice: nobody waits for an answer to a cast
 // expect: ch3
 // expect: give_back

@@ -164,6 +164,11 @@ void register_name(std::string_view name, pid who);
 void unregister_name(std::string_view name);
 /// Who has it.   Cost: no lock.   Spec: PR-72.
 std::optional<pid> whereis(const name_view& name);
+/// A process itself, dead or alive; nothing for the null pid.   Spec: EX-103.
+inline std::optional<pid> whereis(pid who) noexcept { return who ? std::optional(who) : std::nullopt; }
+/// Who has a server's name.   Spec: EX-103.
+template <class Server>
+std::optional<pid> whereis(const named<Server>& server) { return whereis(server.name()); }
 
 namespace detail {
 node* new_alias_node(const message_descriptor& type, const alias_ref& to);

@@ -473,3 +473,85 @@ TEST_CASE("GS-180 PR-59 a call and a call_all do not look at what waits in the c
   }).is(exit_reason::normal));
   stop(s);
 }
+
+TEST_CASE("EX-103 whereis: of a pid, a reference, a local, a global, a via name") {
+  const auto s = start<server>({.name = server::name.name()});
+  CHECK(whereis(s.id()) == s.id());
+  CHECK(whereis(s) == s.id());
+  CHECK(whereis(server::name) == s.id());
+  CHECK(whereis("call test") == s.id());
+  stop(s);
+  CHECK(whereis(s) == s.id());                             // a pid is itself, whether it lives or not
+  CHECK_FALSE(whereis(pid{}));
+  CHECK_FALSE(whereis(server::name));
+  CHECK_FALSE(whereis(global("call test")));
+  const auto g = start<server>({.name = global("call test")});
+  CHECK(whereis(named<server>(global("call test"))) == g.id());
+  CHECK_FALSE(whereis(server::name));
+  struct one_entry {
+    pid who;
+    bool register_name(int, pid) { return false; }
+    void unregister_name(int) {}
+    pid whereis(int key) { return key == 1 ? who : pid{}; }
+  } registry{g.id()};
+  CHECK(whereis(via(registry, 1)) == g.id());
+  CHECK_FALSE(whereis(via(registry, 2)));
+  stop(g);
+}
+
+TEST_CASE("EX-104 a call of a missing name says what was to be asked of whom, and sends nothing; stop on itself: calling_self") {
+  const call_error e = error_from([&] { call(named<server>("call nobody"), add{1}); });
+  CHECK(e.is(call_error::noproc));
+  CHECK(std::string(e.what()).find("add") != std::string::npos);
+  CHECK(std::string(e.what()).find("call nobody") != std::string::npos);
+  struct stopper {
+    struct stop_me { using reply = bool; };
+    bool handle_call(stop_me) {
+      return error_from([&] { stop(self(this)); }).is(call_error::calling_self);
+    }
+  };
+  const auto s = start<stopper>();
+  CHECK(call(s, stopper::stop_me{}));
+  CHECK(alive(s.id()));
+  stop(s);
+}
+
+namespace {
+
+/// Nobody outside can name its messages: what it offers is its functions.
+class stock {
+  struct put { using reply = void; int n; };
+  struct take { using reply = bool; int n; };
+  struct audit {};
+
+ public:
+  explicit stock(int n) : n_(n) {}
+
+  static void put_in(server_ref<stock> s, int n) { call(s, put{n}); }
+  static bool take_out(server_ref<stock> s, int n) { return call(s, take{n}); }
+  static void write_off(server_ref<stock> s) { cast(s, audit{}); }
+
+  void handle_call(put p) { n_ += p.n; }
+  bool handle_call(take t) {
+    if (t.n > n_) return false;
+    n_ -= t.n;
+    return true;
+  }
+  void handle_cast(audit) { n_ = 0; }
+
+ private:
+  int n_;
+};
+
+}  // namespace
+
+TEST_CASE("EX-105 a server's messages may be private: its functions are the only way to ask") {
+  const auto s = start<stock>({}, 3);
+  stock::put_in(s, 2);
+  CHECK(stock::take_out(s, 5));
+  CHECK_FALSE(stock::take_out(s, 1));
+  stock::put_in(s, 1);
+  stock::write_off(s);
+  CHECK_FALSE(stock::take_out(s, 1));
+  stop(s);
+}
