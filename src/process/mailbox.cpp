@@ -222,6 +222,17 @@ void drain(slot& s) {
   while (has_mail(s)) take_inbox(s);
 }
 
+void for_each_node(const slot& s, void (*visit)(void* context, const node& n), void* context) {
+  if (const node* newest = s.fifo) {
+    const node* n = newest;
+    do visit(context, *(n = n->next));
+    while (n != newest);
+  }
+  const std::uintptr_t word = s.word.load(sync::acquire);    // pairs with push; what comes meanwhile is not seen
+  if (word <= 1) return;
+  for (const auto* n = reinterpret_cast<const node*>(word); n != nullptr; n = n->next) visit(context, *n);
+}
+
 void leave(slot& s) noexcept {
   for (;;) {
     if (release_if_empty(s)) return;

@@ -49,6 +49,8 @@ enum class pushed : std::uint8_t { owned, claimed };
 pushed push(slot& s, node* n) noexcept;
 /// Moves the inbox into the fifo; acts on signals at once. Owner only. May set `doomed`.
 void drain(slot& s);
+/// Calls `visit` for each node that waits, signals of the inbox too, in no order (C7). Owner only; takes nothing in.
+void for_each_node(const slot& s, void (*visit)(void* context, const node& n), void* context);
 /// True while something waits in the inbox.
 inline bool has_mail(const slot& s) noexcept { return s.word.load(sync::acquire) > 1; }
 void append(slot& s, node* n) noexcept;

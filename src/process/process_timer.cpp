@@ -341,6 +341,14 @@ void drop_timers(slot& s, pid who) noexcept {
   if (s.timed.load(sync::seq_cst) != 0) drop_for_other(who);   // pairs with note_for_other
 }
 
+void for_each_timer(void (*visit)(void* context, const node& message), void* context) {
+  const std::uint64_t count = directory.count.load(sync::acquire);   // pairs with add
+  for (std::uint64_t i = 0; i != count; ++i) {
+    process_timer& t = **directory.entry(i);
+    if ((t.ref.load(sync::acquire) & over) == 0) visit(context, t.is_plain() ? *t.message() : *t.extra()->message);
+  }
+}
+
 void drop_timers_of(unsigned home) noexcept { systems[home]->sched.expire_all(); }
 
 void shrink_timer_table() {

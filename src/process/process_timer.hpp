@@ -36,6 +36,9 @@ void cancel_own_timer(detail::slot& s, std::uint64_t ref) noexcept;
 /// Drops all timers addressed to `s`, who was `who` and has ended: its serial is 0 already. Owner only.
 void drop_timers(detail::slot& s, pid who) noexcept;
 
+/// Calls `visit` with the message of each timer that is armed (C7). While nobody starts, cancels or fires one.
+void for_each_timer(void (*visit)(void* context, const detail::node& message), void* context);
+
 /// Drops all timers of the runtime of this number, which has stopped: their wheels are about to go.
 void drop_timers_of(unsigned home) noexcept;
 

@@ -8,6 +8,7 @@
 
 #include <coppice/base/to_text.hpp>
 #include <coppice/base/type_name.hpp>
+#include <coppice/process/codec.hpp>
 #include <coppice/process/exit_reason.hpp>
 #include <coppice/process/pid.hpp>
 #include <coppice/process/reference.hpp>
@@ -22,7 +23,7 @@
 
 namespace coppice {
 
-/// What the core knows of a message type (C2). Encode and decode are null until a codec is installed for the type.
+/// What the core knows of a message type (C2). Encode and decode are null for a type without a codec (codec.hpp).
 struct message_descriptor {
   std::uint64_t key;       ///< hash of the name and the size
   std::string_view name;   ///< without namespaces: `give_back`
@@ -31,8 +32,8 @@ struct message_descriptor {
   void (*destroy)(void* object) noexcept;
   void (*move)(void* to, void* from);                      ///< move-constructs *to from *from
   void (*print)(text_sink& out, const void* object);
-  bool (*encode)(const void* object, void* sink);
-  bool (*decode)(void* object, const void* bytes, std::size_t size);
+  detail::encode_function encode;
+  detail::decode_function decode;                          ///< constructs an object
   const message_descriptor* reply;                          ///< null: none is expected
   bool inert;                                               ///< to destroy it does nothing
   bool late;                                                ///< handle it although its caller has given up (GS-X1)
@@ -79,8 +80,8 @@ inline constexpr message_descriptor descriptor_constant{
     .destroy = &destroy_message<M>,
     .move = &move_message<M>,
     .print = &print_message<M>,
-    .encode = nullptr,
-    .decode = nullptr,
+    .encode = encoder_of<M>(),
+    .decode = decoder_of<M>(),
     .reply = reply_descriptor<M>(),
     .inert = std::is_trivially_destructible_v<M>,
     .late = handled_late<M>(),
