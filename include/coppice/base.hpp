@@ -3,6 +3,7 @@
 // All public headers of the room base: for convenience; single headers compile faster.
 #pragma once
 
+#include <coppice/base/abi.hpp>
 #include <coppice/base/any_value.hpp>
 #include <coppice/base/assert.hpp>
 #include <coppice/base/fields.hpp>

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <coppice/process/child_spec.hpp>
+#include <coppice/process/codec.hpp>
 #include <coppice/process/exit_reason.hpp>
 #include <coppice/process/message.hpp>
 #include <coppice/process/name.hpp>

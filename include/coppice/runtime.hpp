@@ -4,4 +4,5 @@
 #pragma once
 
 #include <coppice/runtime/blocking.hpp>
+#include <coppice/runtime/first_in_main.hpp>
 #include <coppice/runtime/service_manager.hpp>

@@ -35,7 +35,7 @@ template <class X>
 concept can_clone = requires(const X& x) { clone(x); };
 
 struct refusing : executor {
-  bool execute(task) override { return false; }
+  bool execute(job) override { return false; }
 };
 
 }  // namespace
@@ -89,19 +89,19 @@ TEST_CASE("FU-1 many wait for one future, processes and threads; a value that is
 
 TEST_CASE("FU-1 the executor may be given; by default it is that of send_off, by scope, too") {
   struct counting : executor {
-    int tasks = 0;
-    bool execute(task t) override {
-      ++tasks;
+    int jobs = 0;
+    bool execute(job t) override {
+      ++jobs;
       t.run(t.context);
       return true;
     }
   } mine, in_scope;
   CHECK(future(mine, [] { return 3; }).get() == 3);
-  CHECK(mine.tasks == 1);
+  CHECK(mine.jobs == 1);
   const executor_scope scope(mine, in_scope);
   future done([] {});
   done.get();
-  CHECK(in_scope.tasks == 1);
+  CHECK(in_scope.jobs == 1);
   static_assert(std::is_same_v<decltype(done), future<void>>);
 }
 
