@@ -4,6 +4,7 @@
 #pragma once
 
 #include <coppice/state/agent.hpp>
+#include <coppice/state/agent_ref.hpp>
 #include <coppice/state/arithmetic.hpp>
 #include <coppice/state/atom.hpp>
 #include <coppice/state/box.hpp>
