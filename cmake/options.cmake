@@ -11,6 +11,7 @@ option(COPPICE_BENCHMARKS "Build the benchmarks" ${PROJECT_IS_TOP_LEVEL})
 option(COPPICE_ASSERTS "Check COPPICE_ASSERT" OFF)
 option(COPPICE_WERROR "Warnings are errors" OFF)
 option(COPPICE_SIM "Replace atomics, clock and futex by the seeded simulation" OFF)
+option(COPPICE_FUZZ "Build the fuzz targets with libFuzzer, and no other tests (needs clang)" OFF)
 
 # The fiber switch: `own` is written for x86-64, `boost` works wherever Boost.Context does.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
