@@ -94,7 +94,7 @@ void drop_eventual(eventual* e) noexcept {
 }
 
 bool is_realized(const eventual& e) noexcept { return e.phase.load(sync::acquire) >= eventual::there; }
-bool is_cancelled(const eventual& e) noexcept { return e.phase.load(sync::acquire) == eventual::is_cancelled; }
+bool is_cancelled(const eventual& e) noexcept { return e.phase.load(sync::acquire) == eventual::called_off; }
 
 bool settle(eventual& e, box* fresh) noexcept {
   if (!claim(e)) {
@@ -115,7 +115,7 @@ bool settle(eventual& e, const std::exception_ptr& why) noexcept {
 
 bool cancel(eventual& e) noexcept {
   std::uint32_t was = eventual::pending;
-  if (!e.phase.cas(was, eventual::is_cancelled, sync::seq_cst)) return false;
+  if (!e.phase.cas(was, eventual::called_off, sync::seq_cst)) return false;
   e.waiters.wake_all();
   return true;
 }
@@ -134,7 +134,7 @@ bool wait_realized(eventual& e, duration limit) {
 }
 
 bool wait_cancelled(eventual& e, duration limit) {
-  return wait_phase(e, [](std::uint32_t phase) { return phase == eventual::is_cancelled; }, limit);
+  return wait_phase(e, [](std::uint32_t phase) { return phase == eventual::called_off; }, limit);
 }
 
 box* wait_value(eventual& e, duration limit) {

@@ -20,7 +20,7 @@
 namespace coppice::detail {
 
 struct eventual {
-  enum phases : std::uint32_t { pending, writing, there, is_cancelled };
+  enum phases : std::uint32_t { pending, writing, there, called_off };
 
   eventual() = default;
   eventual(const eventual&) = delete;
