@@ -81,8 +81,15 @@ void free_action(action& a) noexcept {
   free_box(&a, bytes);
 }
 
+/// Who waits for it hears of it, once.
+void tell_over(action& a, const std::exception_ptr& why, bool has_run) noexcept {
+  if (a.over == nullptr) [[likely]] return;
+  std::exchange(a.over, nullptr)(a, why, has_run);
+}
+
 /// It will never run.
 void drop_action(action& a) noexcept {
+  tell_over(a, nullptr, false);
   if (a.apply == nullptr) std::exchange(static_cast<marker&>(a).of, nullptr)->arrived(false);
   free_action(a);
 }
@@ -172,6 +179,7 @@ void change_value(agent_core& a, Make&& make) {
   guard g;                                       // watches see the old value after it was replaced
   box* old = g.protect(a.value);
   box* fresh = make(*old);
+  if (fresh == nullptr) return;                  // it only looked
   observers* who = a.observers->load(sync::acquire);
   if (who != nullptr) [[unlikely]] {
     try {
@@ -210,6 +218,7 @@ void run_action(agent_core& a, action& x) noexcept {
     if (why != nullptr) fail(frame, why);
   }
   go_out(frame.held);                            // empty if it failed
+  tell_over(x, why, true);
 }
 
 void run_agent(void* raw) noexcept {
@@ -244,6 +253,7 @@ void run_task_of_action(agent_task& self, void*) {
     action& x = *static_cast<action*>(raw);
     change_value(*x.to, [&](const box& now) { return x.apply(x, now); });
   }, mine.x);
+  tell_over(*mine.x, nullptr, true);
 }
 
 void destroy_task_of_action(agent_task* self) noexcept {
@@ -355,13 +365,6 @@ void send_marker(agent_core& a, executor& by, awaited& of) {
   enqueue(a, *m);
 }
 
-void refuse_await_here() {
-  const activity* now = current_activity();
-  if (now == nullptr) return;
-  if (now->transaction != nullptr) throw in_transaction("await: not inside of a transaction");
-  if (now->action != nullptr) throw in_action("await: not inside of an agent's action");
-}
-
 [[noreturn]] void refuse_failed(agent_core& a) {
   throw needs_restart("agent: it has failed and needs a restart", error_of(a));
 }
@@ -435,6 +438,13 @@ void change_here(agent_core& a, box* (*make)(void*, const box&), void* context) 
   change_value(a, [&](const box& now) { return make(context, now); });
 }
 
+void refuse_wait_here(const char* what) {
+  const activity* now = current_activity();
+  if (now == nullptr) return;
+  if (now->transaction != nullptr) throw in_transaction(std::string(what) + ": not inside of a transaction");
+  if (now->action != nullptr) throw in_action(std::string(what) + ": not inside of an agent's action");
+}
+
 void change_mode(agent_core& a, error_mode mode) {
   if (mode == error_mode::stop || a.process) throw state_error("agent: the mode stop is of agents that are processes, and they have no other");
   sync::lock_guard held(a.lock);
@@ -498,7 +508,7 @@ void restart_agent(agent_core& a, box* fresh, bool clear) {
 }
 
 bool await_agents(std::span<agent_core* const> agents, duration limit) {
-  refuse_await_here();
+  refuse_wait_here("await");
   for (agent_core* a : agents)
     if (has_failed(*a)) refuse_failed(*a);
   auto* of = new awaited;

@@ -154,6 +154,8 @@ void stop_agent(pid who, const exit_reason& why, duration timeout) {
   if (!(ended == why)) throw error_of_end(std::move(ended));
 }
 
+void refuse_late() { throw agent_error(agent_error::timeout, exit_reason::timeout); }
+
 agent_starter expect_start(bool link) {
   if (link && current_slot() == nullptr) throw exit_error(exit_reason::noproc, "start_agent_link: a plain thread cannot be linked to");
   return {alias(alias_mode::once), link ? self() : pid{}};

@@ -181,23 +181,13 @@ class agent : public detail::observed<agent<T>, T> {
       function f;
       std::tuple<std::decay_t<Args>...> arguments;
     };
-    static_assert(alignof(typed) <= 64, "an action's alignment is at most a cache line");
-    void* place = detail::allocate_box(sizeof(typed));
-    typed* a = nullptr;
-    try {
-      a = ::new (place) typed(static_cast<F&&>(f), static_cast<Args&&>(args)...);
-    } catch (...) {
-      detail::free_box(place, sizeof(typed));
-      throw;
-    }
-    a->bytes = sizeof(typed);
+    auto* a = detail::new_action<typed>(static_cast<F&&>(f), static_cast<Args&&>(args)...);
     a->apply = [](detail::action& of, const box& now) -> box* {
       auto& mine = static_cast<typed&>(of);
       return detail::make_box<T>([&]() -> T {
         return std::apply([&](const auto&... values) -> T { return std::invoke(mine.f, *value_of(&now), values...); }, mine.arguments);
       });
     };
-    a->destroy = [](detail::action& of) noexcept { static_cast<typed&>(of).~typed(); };
     return a;
   }
 

@@ -21,6 +21,7 @@
 #include <coppice/process/process.hpp>
 #include <coppice/process/receive.hpp>
 #include <coppice/state/agent.hpp>
+#include <coppice/state/detail/eventual.hpp>
 #include <coppice/state/state_error.hpp>
 
 #include <concepts>
@@ -228,6 +229,75 @@ consteval bool check_agent_function() {
   return false;
 }
 
+/// An action that somebody waits for.
+template <class F, class R>
+struct asked_action : action {
+  asked_action(F&& given, const eventual_handle& h) : f(std::move(given)), answer(h) {}
+  F f;
+  std::optional<stored<R>> out{};
+  eventual_handle answer;
+};
+struct look_only {
+  template <class T, class Asked>
+  static box* apply(Asked& a, const T& now) {
+    if constexpr (std::is_void_v<std::invoke_result_t<decltype(a.f)&, const T&>>) {
+      std::invoke(a.f, now);
+      a.out.emplace();
+    } else {
+      a.out.emplace(std::invoke(a.f, now));
+    }
+    return nullptr;
+  }
+};
+struct make_next {
+  template <class T, class Asked>
+  static box* apply(Asked& a, const T& now) {
+    a.out.emplace();
+    return make_box<T>([&]() -> T { return std::invoke(a.f, now); });
+  }
+};
+struct make_both {
+  template <class T, class Asked>
+  static box* apply(Asked& a, const T& now) {
+    return make_box<T>([&]() -> T {
+      auto both = std::invoke(a.f, now);
+      a.out.emplace(std::move(both.first));
+      return std::move(both.second);
+    });
+  }
+};
+/// Settles `answer` with what an action left that is over.
+template <class R>
+void answer_asked(eventual& answer, std::optional<stored<R>>& out, const std::exception_ptr& why, bool has_run) noexcept {
+  try {
+    if (why != nullptr) settle(answer, why);
+    else if (!has_run) throw rejected("agent: the action was dropped before it ran");
+    else settle(answer, make_box<stored<R>>([&]() -> stored<R> { return std::move(*out); }));
+  } catch (...) {
+    settle(answer, std::current_exception());
+  }
+}
+[[noreturn]] void refuse_late();
+
+template <class T, class R, class How, class F>
+R ask_plain(agent<T>& of, F&& f, duration timeout, const char* verb) {
+  using asked = asked_action<std::decay_t<F>, R>;
+  refuse_wait_here(verb);
+  const eventual_handle answer;
+  auto* a = new_action<asked>(std::decay_t<F>(static_cast<F&&>(f)), answer);
+  a->apply = [](action& self, const box& now) -> box* {
+    return How::template apply<T>(static_cast<asked&>(self), static_cast<const value_box<T>&>(now).value);
+  };
+  a->over = [](action& self, const std::exception_ptr& why, bool has_run) noexcept {
+    auto& mine = static_cast<asked&>(self);
+    answer_asked<R>(*mine.answer, mine.out, why, has_run);
+  };
+  send_action(of.core(), send_executor(), a);
+  box* b = wait_value(*answer, timeout);
+  if (b == nullptr) refuse_late();
+  if constexpr (!std::is_void_v<R>) return std::move(static_cast<value_box<R>&>(*b).value);
+}
+
 /// The body of an agent's process.
 template <class T, class F>
 struct agent_body {
@@ -331,6 +401,33 @@ void change_code(const agent_ref<T>& of, F&& f, duration timeout = agent_timeout
   task->is_harmless = true;
   static_cast<void>(detail::ask_agent(of.id(), std::move(task), timeout, "change_code"));
 }
+/// The same verbs of an agent that is no process: `f` is an action like any other, sent by `send`, and the caller waits until it is over.
+/// Fails:    what `f`, the validator or a watch throws, after the agent's error mode has acted on it; needs_restart when the agent has
+///           failed before; rejected when the action will never run; agent_error: timeout; in_transaction; in_action.
+/// Blocks:   as above; while an agent that failed meanwhile is not restarted.   Spec: EX-61, EX-62, EX-64.
+template <class T, class F>
+auto get(agent<T>& of, F&& f, duration timeout = agent_timeout) {
+  if constexpr (detail::check_agent_function<std::decay_t<F>, T>())
+    return detail::ask_plain<T, std::invoke_result_t<std::decay_t<F>&, const T&>, detail::look_only>(of, static_cast<F&&>(f), timeout, "get");
+}
+template <class T, class F>
+  requires std::is_invocable_r_v<T, std::decay_t<F>&, const T&>
+void update(agent<T>& of, F&& f, duration timeout = agent_timeout) {
+  detail::ask_plain<T, void, detail::make_next>(of, static_cast<F&&>(f), timeout, "update");
+}
+template <class T, class F>
+  requires requires(std::decay_t<F>& f, const T& now) { { std::invoke(f, now).second } -> std::convertible_to<T>; }
+auto get_and_update(agent<T>& of, F&& f, duration timeout = agent_timeout) {
+  using R = std::decay_t<decltype(std::invoke(std::declval<std::decay_t<F>&>(), std::declval<const T&>()).first)>;
+  return detail::ask_plain<T, R, detail::make_both>(of, static_cast<F&&>(f), timeout, "get_and_update");
+}
+/// Is `send`.
+template <class T, class F>
+  requires std::is_invocable_r_v<T, std::decay_t<F>&, const T&>
+void cast(agent<T>& to, F&& f) {
+  to.send(static_cast<F&&>(f));
+}
+
 /// Ends the agent's process with `why`, behind what it was sent before, and waits until it is gone and its name is free.
 /// Fails:   agent_error: noproc, timeout, calling_self; ended, with the other reason it ended with.   Spec: EX-66.
 template <class T>

@@ -437,3 +437,89 @@ TEST_CASE("nothing is left of agents that end: values, functions, answers") {
     return held.use_count() == 1 && big::alive == before;
   }));
 }
+
+TEST_CASE_TEMPLATE("EX-61 EX-62 the verbs of an agent that is no process: actions that one waits for", T, int, big) {
+  in_both([] {
+    agent<T> a(T(1));
+    seen_changes seen;
+    a.add_watch("w", into(seen));
+    CHECK((get(a, [](const T& x) { return number(x) * 10; }) == 10));
+    CHECK(seen.size() == 0);                       // a look is no change
+    update(a, inc);
+    CHECK((*a == T(2)));
+    CHECK((get_and_update(a, [](const T& x) { return std::pair(text("was ") + std::to_string(number(x)), T(7)); }) == "was 2"));
+    for (int i = 0; i < 100; ++i) cast(a, inc);
+    CHECK((get(a, [](const T& x) { return x; }) == T(107)));
+    CHECK(seen.size() == 102);
+    auto only = get(a, [](const T& x) { return std::make_unique<long long>(number(x)); });
+    CHECK(*only == 107);
+    get(a, [](const T&) {});
+    agent<int> other(0);
+    update(a, [&](const T& x) {
+      other.send(inc);
+      CHECK_THROWS_AS(get(other, [](int n) { return n; }), in_action);
+      return x;
+    });
+    await(other);
+    CHECK(*other == 1);
+    CHECK_THROWS_AS(transact([&] { update(a, inc); }), in_transaction);
+  });
+}
+
+TEST_CASE("EX-61 EX-63 what a function throws reaches who waits, after the agent's error mode has acted on it") {
+  in_both([] {
+    agent<int> a(0, {.validator = not_negative});
+    CHECK_THROWS_AS(get(a, throws), oops);
+    CHECK(a.error() != nullptr);
+    CHECK_THROWS_AS(update(a, inc), needs_restart);
+    a.restart(3);
+    CHECK_THROWS_AS(update(a, [](int) { return -1; }), invalid_state);
+    CHECK(*a == 3);
+    a.restart(4);
+    agent<int> goes_on(0, {.mode = error_mode::go_on});
+    CHECK_THROWS_AS(update(goes_on, throws), oops);
+    update(goes_on, inc);
+    CHECK(*goes_on == 1);
+    std::binary_semaphore go_on(0);
+    a.send_off([&](int x) {
+      go_on.acquire();
+      return x;
+    });
+    const outcome_of late = failure([&] { update(a, inc, 1ms); });
+    CHECK(late.kind == agent_error::timeout);
+    go_on.release();
+    CHECK(get(a, [](int x) { return x; }) == 5);   // it was done all the same
+    fixed_executor one(1);
+    const executor_scope scope(one);
+    one.shutdown();
+    CHECK_THROWS_AS(update(a, inc), rejected);
+  });
+}
+
+TEST_CASE("EX-61 AG-35 AG-42 one whose action is dropped by a restart gets rejected; one whose action is kept is served") {
+  for (const bool clear : {false, true}) {
+    agent<int> a(0);
+    std::binary_semaphore go_on(0);
+    a.send_off([&](int x) {
+      go_on.acquire();
+      return x;
+    });
+    a.send(throws);
+    std::atomic<int> result{0};
+    std::thread waiter([&] {
+      try {
+        result = get_and_update(a, [](int x) { return std::pair(x, x + 1); }, infinity);
+      } catch (const rejected&) {
+        result = -1;
+      } catch (const needs_restart&) {
+        result = -2;                               // it came too late
+      }
+    });
+    CHECK(eventually([&] { return a.core().queued.load(detail::sync::acquire) == 3; }));
+    go_on.release();
+    CHECK(eventually([&] { return a.error() != nullptr; }));
+    a.restart(10, clear);
+    waiter.join();
+    CHECK(result == (clear ? -1 : 10));
+  }
+}

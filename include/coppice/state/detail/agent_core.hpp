@@ -30,9 +30,11 @@ struct action : held_send {
   agent_core* to = nullptr;
   executor* by = nullptr;
   binding* bound = nullptr;                      // what was bound where it was sent; held
-  /// Makes the next value from the present one. Null: a marker of await.
+  /// Makes the next value from the present one; null: it stays as it is. No function: a marker of await.
   box* (*apply)(action& self, const box& now) = nullptr;
   void (*destroy)(action& self) noexcept = nullptr;  // the object; not its memory
+  /// For who waits for this one: it ran, and `why` is what it threw, if anything; or it never will. May be null.
+  void (*over)(action& self, const std::exception_ptr& why, bool has_run) noexcept = nullptr;
   std::uint32_t bytes = 0;
 };
 
@@ -63,6 +65,23 @@ struct alignas(64) agent_core {
   pid process{};                                     // of an agent that is a process: its actions are messages to that
 };
 
+/// An action of the type Typed, which derives from `action`.
+template <class Typed, class... A>
+Typed* new_action(A&&... arguments) {
+  static_assert(alignof(Typed) <= 64, "an action's alignment is at most a cache line");
+  void* place = allocate_box(sizeof(Typed));
+  Typed* a = nullptr;
+  try {
+    a = ::new (place) Typed(static_cast<A&&>(arguments)...);
+  } catch (...) {
+    free_box(place, sizeof(Typed));
+    throw;
+  }
+  a->bytes = sizeof(Typed);
+  a->destroy = [](action& of) noexcept { static_cast<Typed&>(of).~Typed(); };
+  return a;
+}
+
 /// Sends, or holds, `a`; takes it in any case. Throws needs_restart, rejected.
 void send_action(agent_core& to, executor& by, action* a);
 [[noreturn]] void refuse_null();
@@ -71,6 +90,8 @@ void replace_handler(agent_core& a, handler_head* handler) noexcept;
 std::exception_ptr error_of(agent_core& a) noexcept;
 /// Takes `fresh`. Throws state_error when the agent has not failed, and what the validator throws.
 void restart_agent(agent_core& a, box* fresh, bool clear);
+/// Throws in_transaction and in_action where nobody may wait for an agent.
+void refuse_wait_here(const char* what);
 /// Waits until what the caller has sent to all of them has run.   Returns: false when the time was up first.
 bool await_agents(std::span<agent_core* const> agents, duration limit);
 agent_core* running_agent() noexcept;
