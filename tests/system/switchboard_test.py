@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -30,6 +31,10 @@ class Switchboard:
     """A running program on a port of its own."""
 
     def __init__(self, *arguments, **options):
+        """With stderr=DEVNULL: its reports are shown only if it ends in a way that nobody expects."""
+        self.reports = None
+        if options.get("stderr") == subprocess.DEVNULL:
+            self.reports = options["stderr"] = tempfile.TemporaryFile("w+", errors="replace")
         self.process = subprocess.Popen([PROGRAM, "0", *arguments], stdout=subprocess.PIPE, text=True, **options)
         self.greeting = [self.process.stdout.readline()]
         while "SIGTERM" not in self.greeting[-1] and self.greeting[-1]:
@@ -64,7 +69,12 @@ class Switchboard:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        elif self.process.returncode not in (0, 1, -signal.SIGTERM) and self.reports:  # a sanitizer, an assertion
+            self.reports.seek(0)
+            print(f"it ended with {self.process.returncode}:\n{self.reports.read()[-20000:]}", file=sys.stderr)
         self.process.stdout.close()
+        if self.reports:
+            self.reports.close()
 
 
 def read_all(s):
