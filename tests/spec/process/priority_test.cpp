@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <set>
+#include <thread>
 
 using namespace coppice;
 using namespace coppice::testing;
@@ -44,15 +46,24 @@ std::string in_words(const std::vector<int>& numbers) {
 
 TEST_CASE("PR-4 PR-86 a process of high priority runs before normal ones that were there first, one of low priority after them") {
   constexpr std::size_t each = 40;
-  world w({.workers = 1});
   std::vector<std::string> order;
-  // Where the starter is held up for long, the monitor thread lets another worker begin with what is there: then once more.
+  // Where a thread is held up for long, the monitor thread lets another worker take what is there, and two workers keep no order
+  // between them: then once more, with new workers.
   REQUIRE(eventually([&] {
+    world w({.workers = 1});
     journal ran;
     std::size_t ran_meanwhile = 0;
+    std::mutex counting;
+    std::set<std::thread::id> threads;
     const pid starter = spawn([&] {
       const auto one = [&](std::string name, priority level) {
-        spawn([&ran, name] { ran.add(name); }, {.priority = level});
+        spawn([&, name] {
+          {
+            std::lock_guard held(counting);
+            threads.insert(std::this_thread::get_id());
+          }
+          ran.add(name);
+        }, {.priority = level});
       };
       for (std::size_t i = 0; i < each; ++i) one("low", priority::low);
       for (std::size_t i = 0; i < each; ++i) one("normal", priority::normal);
@@ -62,7 +73,7 @@ TEST_CASE("PR-4 PR-86 a process of high priority runs before normal ones that we
     await_end(starter);
     REQUIRE(eventually([&] { return ran.lines().size() == 3 * each; }));
     order = ran.lines();
-    return ran_meanwhile == 0;
+    return ran_meanwhile == 0 && threads.size() == 1;
   }));
   // Not one by one: each of the lower ones gets a turn now and then. But on the whole.
   const auto mean_place = [&lines = order](std::string_view who) {

@@ -15,7 +15,6 @@
 #include <coppice/state/volatile_reference.hpp>
 #include <coppice/state/weak.hpp>
 
-#include <latch>
 #include <memory>
 #include <semaphore>
 
@@ -215,7 +214,6 @@ TEST_CASE_TEMPLATE("OR-4 a local: all read, its owner writes and may pass it on"
   }).join();
   CHECK((*mine == T(2)));
   const pid me = self();
-  std::latch passed(1);
   const monitored next = spawn_monitor([&] {
     receive<int>();
     mine.reset(T(4));
