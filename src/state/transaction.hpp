@@ -75,6 +75,7 @@ struct alignas(64) transaction {
   bool doomed = false;
   bool seen = false;                             // the body has been given a value in this attempt
   bool commuting = false;                        // the functions of commute run once more, at the commit
+  bool owns_commuted = false;                    // takes the words of commuted refs, at its commit
   std::uint32_t tries = 0;                       // attempts and silent restarts
   std::uint32_t limit = 0;
   std::uint32_t faults = 0;
