@@ -36,6 +36,8 @@ std::string abi_difference(const abi_stamp& expected, const abi_stamp& other) {
   d.note("standard library", other.library != expected.library, std::to_string(other.library), std::to_string(expected.library));
   d.note("assertions of the standard library", other.library_assertions != expected.library_assertions,
          yes_or_no(other.library_assertions), yes_or_no(expected.library_assertions));
+  d.note("debug containers", other.debug_containers != expected.debug_containers, yes_or_no(other.debug_containers),
+         yes_or_no(expected.debug_containers));
   d.note("strings of before C++11", other.old_strings != expected.old_strings, yes_or_no(other.old_strings), yes_or_no(expected.old_strings));
   d.note("sanitizer", other.sanitizer != expected.sanitizer, sanitizer_of(other), sanitizer_of(expected));
   d.note("simulated", other.simulated != expected.simulated, yes_or_no(other.simulated), yes_or_no(expected.simulated));

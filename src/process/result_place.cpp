@@ -12,6 +12,8 @@
 
 namespace coppice::detail {
 
+namespace planted = internal::planted;
+
 static_assert(sizeof(result_place) <= 120);
 
 result_place* new_place(const result_type& type, bool linked) {
@@ -46,7 +48,10 @@ bool is_decided(void* raw) {
   auto& w = *static_cast<permit_wait*>(raw);
   std::uint64_t permit = w.place.permit.load(sync::seq_cst);
   const std::uint64_t mine = w.number << 3 | 1;
-  if (internal::planted::is(internal::planted::permit_waited_by_store)) return w.place.permit.store(mine, sync::seq_cst), false;
+  if (planted::is(planted::permit_waited_by_store)) {
+    w.place.permit.store(mine, sync::seq_cst);
+    return false;
+  }
   while (permit != result_place::allowed && permit != result_place::refused) {
     if (permit == mine || w.place.permit.cas(permit, mine, sync::seq_cst)) return false;   // pairs with decide
   }
@@ -166,13 +171,19 @@ bool is_gone(pid task) noexcept {
   return serial != task.serial() && (serial != 0 || s.word.load(sync::acquire) == 0);
 }
 
-/// Throws the dead out. First those that failed end an owner that does not trap exits (EX-5): their signals have come.
+/// Throws the dead out. First those that failed end an owner that does not trap exits (EX-5): their signals have come, and are
+/// taken in where any wait.
 void sweep_tasks(slot& owner, std::vector<pid>& tasks) {
   const auto living = std::partition(tasks.begin(), tasks.end(), is_gone);
-  const std::vector<pid> gone(tasks.begin(), living);
-  if (gone.empty()) return;
-  if (!planted::is(planted::linked_swept_unheard)) drain(owner);
-  for (const pid task : gone) std::erase(tasks, task);
+  if (living == tasks.begin()) return;
+  if (!has_mail(owner) || planted::is(planted::linked_swept_unheard)) {
+    tasks.erase(tasks.begin(), living);
+    return;
+  }
+  std::vector<pid> gone(tasks.begin(), living);
+  std::sort(gone.begin(), gone.end());
+  drain(owner);                                                // takes out of the list whose signals it finds
+  std::erase_if(tasks, [&](pid t) { return std::binary_search(gone.begin(), gone.end(), t); });
 }
 
 /// Keeps the list of linked tasks at twice what it need be at most: the dead are thrown out before it grows.
@@ -205,7 +216,8 @@ namespace {
 
 void decide(result_place& p, std::uint64_t how) noexcept {
   const std::uint64_t before = p.permit.exchange(how, sync::seq_cst);   // pairs with is_decided, and makes `task` seen
-  if ((before & 1) != 0 && !planted::is(planted::permit_without_wake)) wake(*p.task.where(), before >> 3);            // its slot is never given back, whoever lives there
+  // Its slot is never given back, whoever lives there.
+  if ((before & 1) != 0 && !planted::is(planted::permit_without_wake)) wake(*p.task.where(), before >> 3);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <coppice/runtime/first_in_main.hpp>
 
+#include <coppice/base/abi.hpp>
+
 #include <dirent.h>
 
 #include <memory>
@@ -16,18 +18,8 @@ namespace {
 first_hook* first = nullptr;
 first_hook** last = &first;
 
-#if defined(__SANITIZE_THREAD__)
-#define COPPICE_OF_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define COPPICE_OF_SANITIZER 1
-#endif
-#endif
-#if defined(COPPICE_OF_SANITIZER)
-constexpr std::size_t of_sanitizer = 1;                      // its own thread, which it deals with at a fork
-#else
-constexpr std::size_t of_sanitizer = 0;
-#endif
+/// The thread sanitizer has a thread of its own, and deals with it at a fork.
+constexpr std::size_t expected_threads = abi_here().sanitizer == "thread" ? 2 : 1;
 
 /// Also threads of others count: a fork leaves them behind.
 std::size_t threads() {
@@ -35,7 +27,7 @@ std::size_t threads() {
   std::size_t count = 0;
   if (tasks)
     while (const dirent* d = readdir(tasks.get())) count += d->d_name[0] != '.';
-  return count - of_sanitizer;
+  return count;
 }
 
 }  // namespace
@@ -47,7 +39,7 @@ first_hook::first_hook(void (*run)(void*, int, char**), void* context) noexcept 
 
 void first_in_main(int argc, char** argv) {
   if (first == nullptr) return;
-  if (const std::size_t n = threads(); n > 1)
+  if (const std::size_t n = threads(); n > expected_threads)
     throw std::logic_error("first_in_main: the program has " + std::to_string(n) + " threads already; it belongs into the first line of main");
   last = &first;
   for (first_hook* h = std::exchange(first, nullptr); h != nullptr; h = h->next_) h->run_(h->context_, argc, argv);

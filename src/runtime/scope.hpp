@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// scope: whether what runs here may run again from its beginning, as the body of a transaction does. Then nothing may wait for an answer to
-// what it asks, and what it tells others has to wait until it is certain. The room state says so by the rules; whoever
+// scope: whether what runs here may run again from its beginning, as the body of a transaction does. Then nothing may wait for an
+// answer to what it asks, and what it tells others has to wait until it is certain. The room state says so by the rules; whoever
 // sends for a program asks for them.
 #pragma once
 

@@ -15,8 +15,9 @@ struct abi_stamp {
   std::uint32_t core = 0;             ///< raised whenever a layout of the core changes
   std::string_view compiler{};        ///< "g++", "clang"
   std::uint32_t compiler_major = 0;
-  std::uint32_t library = 0;          ///< the standard library's own version of its binary interface
-  bool library_assertions = false;    ///< containers check, and some are laid out for that
+  std::uint32_t library = 0;          ///< the major version of libstdc++
+  bool library_assertions = false;    ///< its containers check
+  bool debug_containers = false;      ///< and are laid out for that
   bool old_strings = false;           ///< libstdc++ with the strings of before C++11
   std::string_view sanitizer{};       ///< "address", "thread" or empty
   bool simulated = false;             ///< atomics and clocks are the simulation's
@@ -36,9 +37,12 @@ static consteval abi_stamp abi_here() {
   s.compiler_major = __GNUC__;
 #endif
 #if defined(__GLIBCXX__)
-  s.library = __GXX_ABI_VERSION;
-#if defined(_GLIBCXX_ASSERTIONS) || defined(_GLIBCXX_DEBUG)
+  s.library = _GLIBCXX_RELEASE;
+#if defined(_GLIBCXX_ASSERTIONS)
   s.library_assertions = true;
+#endif
+#if defined(_GLIBCXX_DEBUG)
+  s.debug_containers = true;
 #endif
   s.old_strings = _GLIBCXX_USE_CXX11_ABI == 0;
 #endif

@@ -19,14 +19,6 @@ namespace {
 
 using text = std::string;
 
-template <class F>
-void in_both(F&& body) {
-  const world w;
-  body();
-  in_process(body);
-  CHECK(flush() == 0);                             // nothing of it stays in the mailbox
-}
-
 /// What kind of agent_error `f` ends with, and why; none: `f` succeeds.
 struct outcome_of {
   std::optional<agent_error::kind> kind;

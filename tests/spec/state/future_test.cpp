@@ -21,14 +21,6 @@ namespace {
 
 using text = std::string;
 
-/// Runs `body` in this thread and in a process: who waits may be either.
-template <class F>
-void in_both(F&& body) {
-  const world w;
-  body();
-  in_process(body);
-}
-
 template <class X>
 concept can_wait_with_limit = requires(const X& x, typename X::value_type v) { x.get(duration{1}, v); };
 template <class X>

@@ -30,15 +30,6 @@ struct ledger {
 };
 struct quick_ledger : ledger { static constexpr server_options options{.leaf = true}; };
 
-
-/// In a thread and in a process.
-template <class F>
-void in_both(F&& body) {
-  const world w;
-  body();
-  in_process(body);
-}
-
 }  // namespace
 
 TEST_CASE("TX-38 a call in a transaction is refused and aborts it; nothing is asked") {

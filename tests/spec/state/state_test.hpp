@@ -71,6 +71,15 @@ inline auto into(seen_changes& seen) {
   return [&seen](std::string_view, auto&, const auto& old, const auto& now) { seen.add(number(old), number(now)); };
 }
 
+/// Runs `body` in this thread and in a process, which may both wait; nothing of it stays in the mailbox.
+template <class F>
+void in_both(F&& body) {
+  const world w;
+  body();
+  in_process(body);
+  CHECK(flush() == 0);
+}
+
 template <class F>
 void in_threads(int count, F&& body) {
   std::vector<std::thread> threads;

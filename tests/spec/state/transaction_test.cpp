@@ -5,6 +5,8 @@
 
 #include <coppice/state/ref.hpp>
 
+#include "state/transaction.hpp"
+
 #include <barrier>
 #include <latch>
 
@@ -448,7 +450,47 @@ TEST_CASE("TX-21 at the commit commutes run again on what is committed then, in 
   CHECK(text.get() == "abc");
 }
 
+namespace {
+/// A wait for a ref at a commit has no end here: a slow machine must not make one begin anew (TX-22).
+struct patience {
+  std::int64_t before = std::exchange(internal::limits_of_transactions.wait, std::int64_t{3'600'000'000'000});
+  ~patience() { internal::limits_of_transactions.wait = before; }
+};
+}  // namespace
+
+TEST_CASE("TX-22 a younger transaction that meets an older one over a commuted ref waits, and does not begin anew") {
+  const patience until_here;
+  ref<int> r(0);
+  std::atomic<int> tries{0}, runs{0};
+  std::atomic<bool> owned{false}, comes{false};
+  in_threads(2, [&](int i) {
+    if (i == 0) {
+      transact([&] {
+        ++tries;
+        r.commute([&](int x) {
+          if (++runs == 2) {                                 // at the commit: the ref is ours until we return
+            owned = true;
+            while (!comes) std::this_thread::yield();
+            for (int turn = 0; turn < 5'000; ++turn) std::this_thread::yield();   // it is at its commit, or soon will be
+          }
+          return x + 1;
+        });
+      });
+    } else {
+      while (!owned) std::this_thread::yield();
+      transact([&] {
+        ++tries;
+        r.commute(inc);
+        comes = true;
+      });
+    }
+  });
+  CHECK(tries == 2);
+  CHECK(*r == 2);
+}
+
 TEST_CASE("TX-22 commutes of two transactions do not have one another begin anew") {
+  const patience until_here;
   ref<int> r(0);
   std::atomic<int> tries{0};
   in_threads(2, [&](int) {

@@ -22,6 +22,7 @@ TEST_CASE("each field of a stamp counts, and the difference names it with both v
   CHECK(text([](auto& s) { s.compiler = "clang", s.compiler_major = 19; }) == "compiler: clang 19, expected g++ 12");
   CHECK(text([](auto& s) { s.library = 8; }) == "standard library: 8, expected 7");
   CHECK(text([](auto& s) { s.library_assertions = true; }) == "assertions of the standard library: yes, expected no");
+  CHECK(text([](auto& s) { s.debug_containers = true; }) == "debug containers: yes, expected no");
   CHECK(text([](auto& s) { s.old_strings = true; }) == "strings of before C++11: yes, expected no");
   CHECK(text([](auto& s) { s.sanitizer = "thread"; }) == "sanitizer: thread, expected none");
   CHECK(text([](auto& s) { s.simulated = true; }) == "simulated: yes, expected no");

@@ -231,8 +231,11 @@ template <class S, class M>
 }
 template <class S, class M>
 void run_cast(handler_frame& frame) noexcept {
-  if constexpr (takes_cast_batch<S, M>) run_batch<S, M>(frame, true, &run_cast<S, M>, [](S& server, batch<M> all) -> decltype(auto) { return server.handle_cast(std::move(all)); });
-  else taking<M, &run_cast_taken<S, M>>(frame);
+  if constexpr (takes_cast_batch<S, M>)
+    run_batch<S, M>(frame, true, &run_cast<S, M>,
+                    [](S& server, batch<M> all) -> decltype(auto) { return server.handle_cast(std::move(all)); });
+  else
+    taking<M, &run_cast_taken<S, M>>(frame);
 }
 
 template <class S, class M>
@@ -248,8 +251,11 @@ template <class S, class M>
 }
 template <class S, class M>
 void run_info(handler_frame& frame) noexcept {
-  if constexpr (takes_info_batch<S, M>) run_batch<S, M>(frame, false, &run_info<S, M>, [](S& server, batch<M> all) -> decltype(auto) { return server.handle_info(std::move(all)); });
-  else taking<M, &run_info_taken<S, M>>(frame);
+  if constexpr (takes_info_batch<S, M>)
+    run_batch<S, M>(frame, false, &run_info<S, M>,
+                    [](S& server, batch<M> all) -> decltype(auto) { return server.handle_info(std::move(all)); });
+  else
+    taking<M, &run_info_taken<S, M>>(frame);
 }
 
 /// handle_info(message&): the object stays where it is, the core destroys it afterwards.
