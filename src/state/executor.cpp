@@ -30,6 +30,7 @@ struct thread_pool {
   sync::spinlock lock;                           // guards all but the words
   std::deque<job> queue;
   unsigned threads = 0;
+  unsigned starting = 0;                         // of those, not among the members yet
   unsigned idle = 0;
   bool closed = false;
   sync::atomic<std::uint32_t> waiting{0, "tasks waiting"};
@@ -59,6 +60,8 @@ struct thread_pool {
   bool leave() noexcept;
 };
 
+/// Whoever waits for the job may destroy the pool as soon as it has run: behind the lock nothing of the pool is touched, unless
+/// `starting` says so.
 bool thread_pool::execute(job t) {
   bool start = false;
   {
@@ -67,18 +70,18 @@ bool thread_pool::execute(job t) {
     queue.push_back(t);
     waiting.store(static_cast<std::uint32_t>(queue.size()), sync::relaxed);
     start = idle < queue.size() && threads < most;
-    if (start) ++threads;
+    if (start) ++threads, ++starting;
+    signal.fetch_add(1, sync::seq_cst);
   }
+  sync::futex_wake(&signal, 1);                  // the address only
   if (start) start_thread();
-  signal.fetch_add(1, sync::seq_cst);
-  sync::futex_wake(&signal, 1);
   return true;
 }
 
 void thread_pool::start_thread() {
-  join_ended();
   member* fresh = nullptr;
   try {
+    join_ended();
     {
       sync::lock_guard held(lock);
       fresh = &members.emplace_back();
@@ -88,11 +91,12 @@ void thread_pool::start_thread() {
     sync::lock_guard held(lock);
     fresh->thread = std::move(t);
     fresh->is_known = true;
+    --starting;
   } catch (...) {                                // the others will do it, if there are any
     sync::lock_guard held(lock);
     if (fresh != nullptr) members.remove_if([&](const member& m) { return &m == fresh; });
-    --threads;
-    if (threads == 0) throw;
+    --starting;
+    if (--threads == 0) throw;
   }
 }
 
@@ -175,7 +179,7 @@ void thread_pool::drain() noexcept {
     join_ended();
     {
       sync::lock_guard held(lock);
-      if (members.empty()) break;
+      if (members.empty() && starting == 0) break;
     }
     sync::futex_wait(gone, seen, sync::now() + 10'000'000);
   }

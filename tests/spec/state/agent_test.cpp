@@ -716,6 +716,25 @@ TEST_CASE("AG-46 await_for takes a duration and says whether it was in time") {
   CHECK(await_for(20s, a));
 }
 
+TEST_CASE("AG-50 who has heard that a job is over may destroy its executor, whether the one who handed it over is back or not") {
+  const auto run_and_destroy = [](auto make) {
+    std::atomic<bool> over{false};
+    std::thread sender;
+    {
+      auto by = make();
+      sender = std::thread([&over, by = by.get()] {
+        CHECK(by->execute({[](void* flag) noexcept { static_cast<std::atomic<bool>*>(flag)->store(true); }, &over}));
+      });
+      while (!over) std::this_thread::yield();
+    }
+    sender.join();
+  };
+  for (int round = 0; round < rounds(300, 10'000); ++round) {
+    run_and_destroy([] { return std::make_unique<fixed_executor>(1); });
+    run_and_destroy([] { return std::make_unique<growing_executor>(); });
+  }
+}
+
 TEST_CASE("AG-50 executors end at once when nothing is left, and run what they have taken") {
   std::atomic<int> ran{0};
   {
