@@ -2,20 +2,26 @@
 --
 -- For wrk: takes channels and gives them back, and notes any channel that it is handed while it holds it already. A channel
 -- counts as held until the request that gives it back is sent; where the answer is that this was not possible, it is sent again.
+-- Its argument, if it has one: how many sessions take channels, in turn.
 local threads = {}
 
 function setup(thread)
   table.insert(threads, thread)
 end
 
-function init()
+function init(args)
   held, waiting = {}, {}
+  sessions, last = tonumber(args[1] or 0), 0
   taken, given, none, twice, wrong = 0, 0, 0, 0, 0
 end
 
 function request()
   local channel = table.remove(waiting)
-  if channel == nil then return wrk.format("POST", "/channels") end
+  if channel == nil then
+    if sessions == 0 then return wrk.format("POST", "/channels") end
+    last = last % sessions + 1
+    return wrk.format("POST", "/channels", {["X-Session"] = "session " .. last})
+  end
   held[channel] = nil
   return wrk.format("DELETE", "/channels/" .. channel)
 end

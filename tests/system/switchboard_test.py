@@ -124,7 +124,7 @@ class SwitchboardTest(unittest.TestCase):
 
     def test_the_greeting_shows_the_tree(self):
         names = re.findall(r"^(.*?)\"?(\w+)\"? <\d+\.\d+>", "".join(self.start().greeting), re.MULTILINE)
-        self.assertEqual(names, [("", "switchboard"), ("├─ ", "ledger"), ("├─ ", "ch3"), ("├─ ", "callers"), ("│  ├─ ", "session_names"),
+        self.assertEqual(names, [("", "switchboard"), ("├─ ", "lease_book"), ("├─ ", "ch3"), ("├─ ", "ledger"), ("├─ ", "callers"), ("│  ├─ ", "session_names"),
                                  ("│  └─ ", "sessions"), ("└─ ", "front")])
 
     def test_the_commands_of_the_greeting_work_with_curl(self):
@@ -135,7 +135,9 @@ class SwitchboardTest(unittest.TestCase):
                 printed.append(subprocess.run(command[1] + " -s -w ' %{http_code}'", shell=True, capture_output=True, text=True,
                                               timeout=LIMIT, check=True).stdout.split("\n "))
         self.assertEqual(printed[:-1], [['{"channel":1}', "201"], ['{"channel":2}', "201"], ['{"free":[3,4,5,6,7,8],"taken":[1,2]}', "200"],
-                                        [" 204"], ['{"channel":1}', "201"], ['{"sessions":[{"name":"Ann B.","channels":[1]}]}', "200"], [" 204"]])
+                                        [" 204"], ['{"channel":1}', "201"], ['{"sessions":[{"name":"Ann B.","channels":[1]}]}', "200"],
+                                        ['{"house":3,"anonymous":-2,"ended":0,"sessions":[{"name":"Ann B.","balance":-1}],"total":0}', "200"],
+                                        ['{"GET":{"200":3},"POST":{"201":3},"DELETE":{"204":1}}', "200"], [" 204"]])
         self.assertRegex(printed[-1][0], r'\{"crashed":"<.*>","now":"<.*>"\}')
         self.assertEqual(printed[-1][1], "202")
         self.check_nothing_lost(board)
@@ -230,7 +232,7 @@ class SwitchboardTest(unittest.TestCase):
                                 stdout=subprocess.PIPE, text=True)
         crashes = 0
         while load.poll() is None:  # one at a time: whoever loses both at once loses the leases
-            self.assertEqual(board.ask("POST", f"/crash/{('ch3', 'ledger')[crashes % 2]}")[0], 202)
+            self.assertEqual(board.ask("POST", f"/crash/{('ch3', 'lease_book')[crashes % 2]}")[0], 202)
             crashes += 1
         said = load.communicate(timeout=LIMIT)[0]
         counts = dict(re.findall(r"(\w+) (\d+)", said[said.index("taken "):]))
@@ -302,6 +304,141 @@ class SwitchboardTest(unittest.TestCase):
             self.assertEqual(board.ask("DELETE", "/sessions", session="ann")[0], 204)
         self.check_nothing_lost(board, 100)
 
+    # --- credit and counters -------------------------------------------------------------------------------------------
+
+    def ledger(self, board):
+        status, said = board.ask("GET", "/ledger")
+        self.assertEqual((status, said["total"]), (200, 0))
+        return said["house"], said["anonymous"], said["ended"], {s["name"]: s["balance"] for s in said["sessions"]}
+
+    def test_each_allocation_has_its_price(self):
+        board = self.start("--price", "3", "--session.credit", "7", "--allow-crash", stderr=subprocess.DEVNULL)
+        self.assertEqual(self.ledger(board), (0, 0, 0, {}))
+        self.assertEqual(board.ask("POST", "/channels")[0], 201)
+        self.assertEqual(self.ledger(board), (3, -3, 0, {}))
+        for expected in (201, 201, 402, 402):
+            self.assertEqual(board.ask("POST", "/channels", session="ann")[0], expected)
+        self.assertEqual(board.ask("POST", "/channels", session="bea")[0], 201)
+        self.assertEqual(self.ledger(board), (12, -3, 0, {"ann": -6, "bea": -3}))
+        self.assertEqual(board.ask("DELETE", "/channels/2")[0], 204)
+        self.assertEqual(self.ledger(board), (12, -3, 0, {"ann": -6, "bea": -3}))  # what is paid is paid
+        self.assertEqual(board.ask("DELETE", "/sessions", session="ann")[0], 204)
+        self.assertTrue(eventually(lambda: self.ledger(board) == (12, -3, -6, {"bea": -3})))
+        self.assertEqual(board.ask("POST", "/crash/session", session="bea")[0], 202)
+        self.assertTrue(eventually(lambda: self.ledger(board) == (12, -3, -9, {})))
+        self.assertEqual(board.ask("POST", "/channels", session="ann")[0], 201)  # another session
+        self.assertEqual(self.ledger(board), (15, -3, -9, {"ann": -3}))
+
+    def test_what_is_refused_costs_nothing(self):
+        board = self.start("--channels", "1")
+        for expected in (201, 503, 503):
+            self.assertEqual(board.ask("POST", "/channels", session="ann")[0], expected)
+        self.assertEqual(board.ask("POST", "/channels?ttl=0s", session="ann")[0], 400)
+        self.assertEqual(self.ledger(board), (1, 0, 0, {"ann": -1}))
+
+    def test_the_accounts_outlive_every_crash_but_that_of_their_session(self):
+        board = self.start("--allow-crash", stderr=subprocess.DEVNULL)
+        self.assertEqual(board.ask("POST", "/channels", session="ann")[0], 201)
+        for name in ("ledger", "ch3", "lease_book", "ledger"):
+            self.assertEqual(board.ask("POST", f"/crash/{name}")[0], 202)
+            self.assertEqual(self.ledger(board), (1, 0, 0, {"ann": -1}))
+        self.assertEqual(board.ask("DELETE", "/sessions", session="ann")[0], 204)
+        self.assertTrue(eventually(lambda: self.ledger(board) == (1, 0, -1, {})))  # the new ledger watches the old sessions
+
+    def test_under_load_and_crashes_the_sum_is_the_same_at_every_moment(self):
+        if WRK is None:
+            self.skipTest("wrk is not installed")
+        board = self.start("--channels", "1000", "--session.credit", "1000000000", "--allow-crash", "--restarts", "1000000",
+                           stderr=subprocess.DEVNULL)
+        load = subprocess.Popen([WRK, "-t1", "-c32", "-d3s", "-s", os.path.join(HERE, "channels.lua"), f"http://127.0.0.1:{board.port}", "--", "300"],
+                                stdout=subprocess.PIPE, text=True)
+        audits = crashes = 0
+        while load.poll() is None:  # each look sees a sum of 0, or self.ledger fails
+            self.ledger(board)
+            audits += 1
+            if audits % 10 == 0:
+                name = ("session", "ledger", "ch3")[crashes % 3]
+                self.assertIn(board.ask("POST", f"/crash/{name}", session=f"session {crashes % 300 + 1}")[0], (202, 404))
+                crashes += 1
+        said = load.communicate(timeout=LIMIT)[0]
+        taken, errors = (int(n) for n in re.search(r"taken (\d+) .* errors (\d+)", said).groups())
+        print(f"ledger: {audits} audits, {crashes} crashes, {taken} paid", file=sys.stderr)
+        self.assertEqual(errors, 0, said)
+        self.assertGreater(audits, 50)
+        self.assertGreater(crashes, 5)
+        self.assertGreaterEqual(self.ledger(board)[0], taken)
+
+    def test_whatever_crashes_nobody_pays_for_what_he_did_not_get(self):
+        board = self.start("--channels", "200", "--price", "7", "--session.credit", "40", "--allow-crash", "--restarts", "1000000",
+                           stderr=subprocess.DEVNULL)
+        stop = threading.Event()
+        paid, audits, crashes = [0] * 6, [0] * 2, [0]
+
+        def client(i):
+            for n in range(150):
+                session = None if i < 2 else f"{i % 3}"
+                status, said = board.ask("POST", "/channels", session=session)
+                self.assertIn(status, (201, 402, 503))
+                if status == 201:
+                    paid[i] += 7
+                    board.ask("DELETE", f"/channels/{said['channel']}")
+                if session and n % 10 == 9:
+                    board.ask(*(("POST", "/crash/session") if n % 20 == 9 else ("DELETE", "/sessions")), session=session)
+
+        def auditor(i):
+            while not stop.is_set():
+                _, anonymous, ended, sessions = self.ledger(board)
+                self.assertTrue(anonymous <= 0 and ended <= 0 and all(-40 <= owed <= 0 for owed in sessions.values()), sessions)
+                audits[i] += 1
+
+        def crasher():
+            while not stop.is_set():
+                self.assertEqual(board.ask("POST", f"/crash/{('ledger', 'ch3')[crashes[0] % 2]}")[0], 202)
+                crashes[0] += 1
+                time.sleep(0.02)
+
+        with concurrent.futures.ThreadPoolExecutor(9) as pool:
+            watching = [pool.submit(auditor, i) for i in range(2)] + [pool.submit(crasher)]
+            try:
+                for c in [pool.submit(client, i) for i in range(6)]:
+                    c.result(10 * LIMIT)
+            finally:
+                stop.set()
+            for w in watching:
+                w.result(LIMIT)
+        print(f"ledger: paid {sum(paid)}, {sum(audits)} audits, {crashes[0]} crashes", file=sys.stderr)
+        self.assertGreater(sum(audits), 10)
+        self.assertGreater(crashes[0], 2)
+        for session in ("0", "1", "2"):
+            board.ask("DELETE", "/sessions", session=session)
+        self.assertTrue(eventually(lambda: self.ledger(board) == (sum(paid), -sum(paid[:2]), -sum(paid[2:]), {})))
+        self.check_nothing_lost(board, 200)
+
+    def test_accounts_go_with_their_sessions(self):
+        board = self.start("--channels", "1", "--session.idle", "20ms")
+        for i in range(300):
+            board.ask("POST", "/channels", session=f"stranger {i}")
+        self.assertTrue(eventually(lambda: self.ledger(board)[3] == {}))
+
+    def test_the_counters_say_what_was_answered(self):
+        board = self.start("--channels", "5")
+        sent = {"GET": {"200": 0, "404": 0}, "POST": {"201": 0, "400": 0, "503": 0}, "DELETE": {"204": 0, "409": 0}, "PUT": {"405": 0}}
+
+        def client(_):
+            seen = []
+            for method, path in (("GET", "/healthz"), ("GET", "/nothing"), ("POST", "/channels?ttl=x"), ("PUT", "/channels"), ("POST", "/channels"),
+                                 ("DELETE", "/channels/1"), ("GET", "/channels")) * 20:
+                seen.append((method, str(board.ask(method, path)[0])))
+            return seen
+
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for seen in pool.map(client, range(4)):
+                for method, status in seen:
+                    sent[method][status] += 1
+        counted = board.ask("GET", "/counters")[1]
+        self.assertEqual(counted, {m: {s: n for s, n in by.items() if n} for m, by in sent.items()})
+        self.assertEqual(board.ask("GET", "/counters")[1]["GET"]["200"], sent["GET"]["200"] + 1)
+
     # --- crashes -------------------------------------------------------------------------------------------------------
 
     def test_a_ch3_that_crashed_is_followed_by_one_that_goes_on_with_all_leases(self):
@@ -312,7 +449,7 @@ class SwitchboardTest(unittest.TestCase):
         self.assertEqual(board.ask("POST", "/channels?ttl=1h"), (201, {"channel": 4}))
         self.assertEqual(board.ask("POST", "/channels"), (201, {"channel": 5}))
         self.assertEqual(board.ask("DELETE", "/channels/5")[0], 204)
-        for name in ("ch3", "ledger", "ch3"):  # the ledger's successor knows what ch3's successor needs
+        for name in ("ch3", "lease_book", "ch3"):  # the lease book's successor knows what ch3's successor needs
             status, said = board.ask("POST", f"/crash/{name}")
             self.assertEqual(status, 202)
             self.assertNotEqual(said["crashed"], said["now"])
@@ -337,7 +474,7 @@ class SwitchboardTest(unittest.TestCase):
     def test_nothing_crashes_without_the_flag(self):
         board = self.start()
         self.assertEqual(board.ask("POST", "/channels", session="ann")[0], 201)
-        for name in ("ch3", "ledger", "session", "front", "whatever"):
+        for name in ("ch3", "lease_book", "ledger", "session", "front", "whatever"):
             self.assertEqual(board.ask("POST", f"/crash/{name}", session="ann")[0], 403, name)
         self.assertEqual(board.ask("GET", "/sessions")[1]["sessions"], [{"name": "ann", "channels": [1]}])
 
@@ -345,7 +482,7 @@ class SwitchboardTest(unittest.TestCase):
         board = self.start("--allow-crash")
         for name in ("whatever", "front", "switchboard", "application_controller", "%00", "ch3%20"):
             status, said = board.ask("POST", f"/crash/{name}")
-            self.assertEqual((status, "ch3, ledger, session" in said["error"]), (404, True), name)
+            self.assertEqual((status, "ch3, lease_book, ledger, session" in said["error"]), (404, True), name)
         self.assertEqual(board.ask("POST", "/crash/session", session="nobody")[0], 404)
         self.assertEqual(board.ask("POST", "/crash/session")[0], 400)
         self.assertEqual(board.ask("GET", "/crash/ch3")[0], 405)

@@ -8,25 +8,26 @@
 //   2. A lease has a number, so that the end of an old one, whose message was under way already when the channel was freed,
 //      does not end its successor.
 //   3. A holder is monitored exactly as long as it holds something.
-//   4. A lease is in the ledger before anybody is told of it, and leaves it before the channel is free: a ch3 that crashes is
+//   4. A lease is in the lease book before anybody is told of it, and leaves it before the channel is free: a ch3 that crashes is
 //      followed by one that goes on with all leases, their times and their holders. Nothing is handed out twice.
-//   5. While there is no ledger, `taken` is the truth; a ledger that begins asks for all of it.
+//   5. While there is no lease book, `taken` is the truth; a lease book that begins asks for all of it.
 #pragma once
 
+#include <coppice/base/result.hpp>
 #include <coppice/otp/gen_server.hpp>
 #include <coppice/process/process.hpp>
 #include <coppice/process/timer.hpp>
 
 #include <algorithm>
 #include <map>
-#include <optional>
 #include <set>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
+#include "account.hpp"
 #include "lease.hpp"
-#include "ledger.hpp"
+#include "lease_book.hpp"
 #include "settings.hpp"
 
 namespace switchboard {
@@ -35,17 +36,19 @@ struct ch3 {
   static constexpr coppice::named<ch3> server{"ch3"};
 
   enum class freed { yes, not_taken, unknown };
+  enum class refused { none_left, no_credit, no_session };
   struct listing { std::vector<int> free; std::vector<int> taken; };
   struct holding { coppice::reference monitor; std::set<int> channels; };
 
-  struct allocate { using reply = std::optional<int>; coppice::duration time_to_live; coppice::pid holder; };
+  struct allocate { using reply = coppice::result<int, refused>; coppice::duration time_to_live; coppice::pid holder; };
   struct give_back { using reply = freed; int channel; };
   struct list { using reply = listing; };
   struct held_by { using reply = std::vector<int>; coppice::pid holder; };
   struct lease_over { int channel; std::uint64_t number; };
-  using protocol = coppice::messages<lease_over, ledger_begins>;
+  using protocol = coppice::messages<lease_over, lease_book_begins>;
 
-  /// The first free channel, or none. `coppice::infinity`: until it is given back. `holder`: at most until that ends.
+  /// The first free channel, which its holder, or the anonymous, pays for. `coppice::infinity`: until it is given back. `holder`: at
+  /// most until that ends.
   static auto alloc(coppice::duration time_to_live, coppice::pid holder = {}) {
     return coppice::try_call(server, allocate{time_to_live, holder});
   }
@@ -54,9 +57,10 @@ struct ch3 {
   static auto channels_of(coppice::pid holder) { return coppice::try_call(server, held_by{holder}); }
 
   // [init]
-  void init(int channels) {
+  void init(int channels, credit a_channel) {
+    price = a_channel;
     for (int c = 1; c <= channels; ++c) idle.insert(c);
-    for (const auto& [channel, kept] : coppice::call(ledger::server, ledger::read{}, coppice::infinity)) {
+    for (const auto& [channel, kept] : coppice::call(lease_book::server, lease_book::read{}, coppice::infinity)) {
       number = std::max(number, kept.number);
       begin(channel, kept);
     }
@@ -64,11 +68,16 @@ struct ch3 {
   // [/init]
 
   // [allocate]
-  std::optional<int> handle_call(allocate a) {
-    if (idle.empty()) return std::nullopt;
+  coppice::result<int, refused> handle_call(allocate a) {
+    if (idle.empty()) return coppice::error(refused::none_left);
+    switch (all_accounts().charge(a.holder, price)) {
+      case accounts::charged::no_credit: return coppice::error(refused::no_credit);
+      case accounts::charged::no_account: return coppice::error(refused::no_session);
+      case accounts::charged::yes: break;
+    }
     const int channel = *idle.begin();
     const lease granted{++number, coppice::deadline_after(a.time_to_live), a.holder};
-    (void)coppice::try_call(ledger::server, ledger::enter{channel, granted}, coppice::infinity);  // fails: invariant 5
+    (void)coppice::try_call(lease_book::server, lease_book::enter{channel, granted}, coppice::infinity);  // fails: invariant 5
     begin(channel, granted);
     return channel;
   }
@@ -102,7 +111,7 @@ struct ch3 {
     for (const int channel : std::set<int>(found->second.channels)) end(channel);
   }
 
-  void handle_info(ledger_begins) { coppice::cast(ledger::server, ledger::replace{taken}); }
+  void handle_info(lease_book_begins) { coppice::cast(lease_book::server, lease_book::replace{taken}); }
   void handle_cast(break_down) { throw std::runtime_error("crashed on purpose"); }
 
   std::set<int> idle{};
@@ -110,6 +119,7 @@ struct ch3 {
   std::map<int, coppice::reference> timers{};
   std::map<coppice::pid, holding> held{};
   std::uint64_t number = 0;
+  credit price = 0;
 
  private:
   void begin(int channel, const lease& granted) {
@@ -124,7 +134,7 @@ struct ch3 {
   }
 
   void end(int channel) {
-    (void)coppice::try_call(ledger::server, ledger::strike{channel}, coppice::infinity);  // fails: invariant 5
+    (void)coppice::try_call(lease_book::server, lease_book::strike{channel}, coppice::infinity);  // fails: invariant 5
     const auto of = taken.find(channel);
     if (const auto timer = timers.extract(channel)) coppice::cancel_timer(timer.mapped());
     if (const auto holder = held.find(of->second.holder); holder != held.end()) {

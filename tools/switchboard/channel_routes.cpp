@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "channel_routes.hpp"
 
+#include "account.hpp"
 #include "ch3.hpp"
+#include "counters.hpp"
+#include "lease_book.hpp"
 #include "ledger.hpp"
 #include "session.hpp"
 
@@ -90,7 +93,11 @@ http_response allocate(const http_request& r, duration idle) {
   if (!holder) return holder.error();
   const auto channel = ch3::alloc(*time_to_live, *holder);
   if (!channel) return unavailable(channel.error());
-  if (!*channel) return failure(503, "no channel is left");
+  if (!*channel) switch (channel->error()) {
+      case ch3::refused::none_left: return failure(503, "no channel is left");
+      case ch3::refused::no_credit: return failure(402, "the session has no credit left");
+      case ch3::refused::no_session: return failure(503, "the session has ended");
+    }
   http_response made = answer(201, {{"channel", **channel}});
   made.headers.push_back({"Location", "/channels/" + std::to_string(**channel)});
   return made;
@@ -130,6 +137,27 @@ http_response list_sessions() {
   return answer(200, {{"sessions", std::move(all)}});
 }
 
+http_response show_ledger() {
+  const statement now = all_accounts().state();
+  json_of::array sessions;
+  credit total = now.house + now.anonymous + now.ended;
+  for (const auto& of : now.sessions) {
+    sessions.push_back(json_of::object{{"name", of.name}, {"balance", of.balance}});
+    total += of.balance;
+  }
+  return answer(200, {{"house", now.house}, {"anonymous", now.anonymous}, {"ended", now.ended}, {"sessions", std::move(sessions)}, {"total", total}});
+}
+
+http_response show_counters() {
+  json_of::object all;
+  for (const auto& [method, answers] : all_counters().read()) {
+    if (answers.empty()) continue;
+    json_of::object& of = all[to_text(method)].emplace_object();
+    for (const auto& [status, count] : answers) of[std::to_string(status)] = count;
+  }
+  return answer(200, all);
+}
+
 /// Tells `who` to end, and waits for it: ch3 has heard of it, too, before whoever asks next.
 template <class S, class M>
 void see_it_end(server_ref<S> who, M message) {
@@ -167,12 +195,25 @@ http_response crash_session(const http_request& r) {
 http_response crash(const http_request& r) {
   const std::string name = r.parameter("name");
   if (name == "ch3") return crash_server(ch3::server);
+  if (name == "lease_book") return crash_server(lease_book::server);
   if (name == "ledger") return crash_server(ledger::server);
   if (name == "session") return crash_session(r);
-  return failure(404, "what can be crashed: ch3, ledger, session (X-Session says which)");
+  return failure(404, "what can be crashed: ch3, lease_book, ledger, session (X-Session says which)");
 }
 
 http_response crash_refused() { return failure(403, "only a switchboard that was started with --allow-crash crashes on purpose"); }
+
+/// Counts what `all` answers. Whoever has the answer finds it counted.
+http_response counted(const router& all, const http_request& r) {
+  try {
+    http_response given = all(r);
+    all_counters().count(r.method(), given.status);
+    return given;
+  } catch (const std::exception&) {
+    all_counters().count(r.method(), 500);
+    throw;
+  }
+}
 
 http_response health() { return answer(200, {{"status", "ok"}}); }
 
@@ -190,14 +231,17 @@ std::optional<duration> parse_time_to_live(std::string_view text) {
   return std::nullopt;
 }
 
-router channel_routes(const settings& s) {
-  return router{post("/channels", [idle = s.session_idle](const http_request& r) { return allocate(r, idle); }),
-                del("/channels/:number", &release),
-                get("/channels", &list),
-                get("/sessions", &list_sessions),
-                del("/sessions", &end_session),
-                s.allow_crash ? post("/crash/:name", &crash) : post("/crash/:name", &crash_refused),
-                get("/healthz", &health)};
+http_handler channel_routes(const settings& s) {
+  router all{post("/channels", [idle = s.session_idle](const http_request& r) { return allocate(r, idle); }),
+             del("/channels/:number", &release),
+             get("/channels", &list),
+             get("/ledger", &show_ledger),
+             get("/counters", &show_counters),
+             get("/sessions", &list_sessions),
+             del("/sessions", &end_session),
+             s.allow_crash ? post("/crash/:name", &crash) : post("/crash/:name", &crash_refused),
+             get("/healthz", &health)};
+  return [all = std::move(all)](const http_request& r) { return counted(all, r); };
 }
 
 }  // namespace switchboard

@@ -2,17 +2,24 @@
 //
 // channel_routes: what the switchboard answers.
 //
-//     POST   /channels             201 {"channel":1}, 503 when none is left. A lease that ends by itself: ?ttl=5s (ms, s, min, h)
+//     POST   /channels             201 {"channel":1}, 503 when none is left, 402 when the session owes too much. A
+//                                  lease that ends by itself: ?ttl=5s (ms, s, min, h)
 //                                  or the body {"ttl_ms":5000}
 //     DELETE /channels/:number     204; 409 when it is not taken, 404 when there is no such channel
 //     GET    /channels             200 {"free":[…],"taken":[…]}
 //     GET    /sessions             200 {"sessions":[{"name":"…","channels":[…]}]}
 //     DELETE /sessions             with X-Session: ends it and its leases; 204, 404 when there is none of that name
-//     POST   /crash/:name          an exception in a handler of ch3, of the ledger or, with X-Session, of a session: 202 when it
+//     GET    /ledger               200 {"house":…,"anonymous":…,"ended":…,"sessions":[{"name":"…","balance":…}],"total":0}: all of
+//                                  one moment; "ended" is what sessions owed that are no more
+//     GET    /counters             200 {"GET":{"200":…},"POST":{"201":…,"503":…}}: what was answered so far
+//     POST   /crash/:name          an exception in a handler of ch3, lease_book, ledger or, with X-Session, of a session: 202 when it
 //                                  has ended and, of a server of the tree, the next one runs; 403 unless --allow-crash
 //     GET    /healthz              200
 //
 // `X-Session: whatever text` at POST /channels makes the channel that session's: it comes back when the session ends.
+//
+// Each allocation has its price, which goes from the caller's account to the house's. Sessions may owe up to a limit, the anonymous
+// share an account without one. What is paid is paid: giving a channel back early returns nothing.
 //
 // Whatever goes wrong is told as {"error":"…"}.
 #pragma once
@@ -27,7 +34,7 @@
 
 namespace switchboard {
 
-coppice::router channel_routes(const settings& s);
+coppice::http_handler channel_routes(const settings& s);
 
 /// `500ms`, `5s`, `2min`, `1h`: above zero, at most 30 days.
 std::optional<coppice::duration> parse_time_to_live(std::string_view text);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// lease: one channel that is taken: by whom, until when. What ch3 works with and the ledger remembers.
+// lease: one channel that is taken: by whom, until when. What ch3 works with and the lease book remembers.
 #pragma once
 
 #include <coppice/base/time.hpp>
@@ -21,7 +21,7 @@ struct lease {
 /// By their channels.
 using leases = std::map<int, lease>;
 
-/// To ch3: a ledger begins, and knows nothing.
-struct ledger_begins {};
+/// To ch3: a lease book begins, and knows nothing.
+struct lease_book_begins {};
 
 }  // namespace switchboard

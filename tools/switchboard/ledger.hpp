@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ledger: remembers which channels are taken, for a ch3 that is started again. It decides nothing, so little in it can fail.
-// Should it fail all the same, the ch3 that lives tells the new one what it knows: only who loses both at once loses the leases.
-//
-// Invariant: ch3 alone writes, and waits for it before it answers: what a client was told stands here.
+// ledger: opens a session's account when that begins, and closes it when that ends, however it ends. What is charged in between needs
+// no process (account.hpp), and a ledger that crashed is followed by one that watches the same sessions.
 #pragma once
 
 #include <coppice/otp/gen_server.hpp>
+#include <coppice/process/process.hpp>
 
 #include <stdexcept>
-#include <utility>
+#include <string>
 
-#include "lease.hpp"
+#include "account.hpp"
 #include "settings.hpp"
 
 namespace switchboard {
@@ -19,22 +18,20 @@ namespace switchboard {
 struct ledger {
   static constexpr coppice::named<ledger> server{"ledger"};
 
-  struct enter { using reply = void; int channel; lease as; };
-  struct strike { using reply = void; int channel; };
-  struct read { using reply = leases; };
-  struct replace { leases by; };
+  struct open { using reply = void; coppice::pid who; std::string name; };
 
-  void init() {
-    if (const auto who = coppice::whereis("ch3")) coppice::send(*who, ledger_begins{});
+  void init(credit a_session) {
+    limit = a_session;
+    for (const coppice::pid who : all_accounts().owners()) coppice::monitor(who);  // of the dead: told at once
   }
-
-  void handle_call(enter e) { book.insert_or_assign(e.channel, e.as); }
-  void handle_call(strike s) { book.erase(s.channel); }
-  leases handle_call(read) const { return book; }
-  void handle_cast(replace r) { book = std::move(r.by); }
+  void handle_call(const open& o) {
+    all_accounts().open(o.who, o.name, limit);
+    coppice::monitor(o.who);
+  }
+  void handle_info(const coppice::down& d) { all_accounts().close(d.who); }
   void handle_cast(break_down) { throw std::runtime_error("crashed on purpose"); }
 
-  leases book{};
+  credit limit = 0;
 };
 
 }  // namespace switchboard

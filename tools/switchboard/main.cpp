@@ -3,8 +3,9 @@
 // switchboard: channels over HTTP. ./run starts it; `--help` says what it can be told.
 //
 //     switchboard (one_for_one)      whoever crashes is started again alone
-//       ledger                       remembers which channels are taken
-//       ch3                          hands out the channels; begins with what the ledger remembers
+//       lease_book                   remembers which channels are taken
+//       ch3                          hands out the channels; begins with what the lease book remembers
+//       ledger                       opens and closes the accounts of sessions
 //       callers (rest_for_one)
 //         session_names              sessions by the text that the callers chose
 //         sessions                   one process a session; its end frees what it holds
@@ -16,8 +17,11 @@
 #include <cstdio>
 #include <string>
 
+#include "account.hpp"
 #include "ch3.hpp"
+#include "counters.hpp"
 #include "front.hpp"
+#include "ledger.hpp"
 #include "session.hpp"
 #include "throw_traces.hpp"
 
@@ -29,15 +33,17 @@ using namespace switchboard;
 settings settings_of(const config& c) {
   return {.port = c.get<int>("port"), .channels = c.get<int>("channels"), .address = c.get<std::string>("address"),
           .allow_crash = c.get<bool>("allow-crash"), .sessions = c.get<unsigned>("session.most"),
-          .session_idle = c.get<duration>("session.idle")};
+          .session_idle = c.get<duration>("session.idle"), .session_credit = c.get<std::int64_t>("session.credit"),
+          .price = c.get<std::int64_t>("price")};
 }
 
 supervisor_spec tree_of(const config& c) {
   const settings s = settings_of(c);
   // [tree]
   return {.name = "switchboard", .intensity = c.get<unsigned>("restarts"), .period = 10s, .children = {
-      child<ledger>({.name = ledger::server}),
-      child<ch3>({.name = ch3::server}, s.channels),
+      child<lease_book>({.name = lease_book::server}),
+      child<ch3>({.name = ch3::server}, s.channels, s.price),
+      child<ledger>({.name = ledger::server}, s.session_credit),
       child(supervisor_spec{.name = "callers", .strategy = rest_for_one, .children = {
           session_names().child(),
           child(dynamic_supervisor_spec{.name = "sessions", .max_children = s.sessions}),
@@ -59,6 +65,8 @@ void greet(const config& c) {
   line("-X DELETE " + at + "/channels/1", "gives channel 1 back");
   line("-X POST -H 'X-Session: Ann B.' " + at + "/channels", "takes one for a session");
   line(at + "/sessions", "lists sessions");
+  line(at + "/ledger", "shows who owes how much: the sum is 0");
+  line(at + "/counters", "counts answers");
   line("-X DELETE -H 'X-Session: Ann B.' " + at + "/sessions", "ends one: its channels are free again");
   if (s.allow_crash)
     line("-X POST " + at + "/crash/ch3", "crashes ch3: a report, and a new one with all leases");
@@ -76,16 +84,20 @@ void say_the_end(const config&) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  session_names();                                   // before the first process: it outlives all
+  session_names();                                   // before the first process: they outlive all
+  all_accounts();
+  all_counters();
   record_throws();
   return run({.name = "switchboard",
               .options = {{.key = "port", .fallback = 8888, .help = "0 takes any free one", .environment = "PORT", .positional = true, .least = 0, .most = 65535},
                           {.key = "channels", .fallback = 8, .help = "how many there are", .least = 1, .most = 1'000'000},
                           {.key = "address", .fallback = "127.0.0.1", .help = "where to listen; 0.0.0.0 for every network"},
-                          {.key = "allow-crash", .fallback = false, .help = "POST /crash/ch3, /crash/ledger, /crash/session"},
+                          {.key = "allow-crash", .fallback = false, .help = "POST /crash/ch3, /crash/lease_book, /crash/ledger, /crash/session"},
                           {.key = "restarts", .fallback = 50, .help = "of crashed servers in 10 s; one more ends the program", .least = 0, .most = 1'000'000},
                           {.key = "session.most", .fallback = 10'000, .help = "how many sessions there may be", .least = 1, .most = 10'000'000},
-                          {.key = "session.idle", .fallback = duration(1h), .help = "after which an unused session ends", .least = 1}},
+                          {.key = "session.idle", .fallback = duration(1h), .help = "after which an unused session ends", .least = 1},
+                          {.key = "session.credit", .fallback = std::int64_t{1000}, .help = "how much a session may owe", .least = 0, .most = 1'000'000'000},
+                          {.key = "price", .fallback = std::int64_t{1}, .help = "of an allocation, in credit", .least = 0, .most = 1'000'000'000}},
               .start = &tree_of,
               .started = &greet,
               .prep_stop = &say_the_end},

@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "ledger.hpp"
 #include "settings.hpp"
 
 namespace switchboard {
@@ -34,6 +35,7 @@ struct session {
   auto init(std::string n, coppice::duration i) {
     name = std::move(n);
     idle = i;
+    coppice::call(ledger::server, ledger::open{coppice::self(), name});
     return coppice::ok(idle);
   }
   auto handle_call(use) { return coppice::reply(idle, idle); }

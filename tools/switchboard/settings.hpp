@@ -5,6 +5,7 @@
 
 #include <coppice/base/time.hpp>
 
+#include <cstdint>
 #include <string>
 
 namespace switchboard {
@@ -18,6 +19,8 @@ struct settings {
   bool allow_crash = false;
   unsigned sessions = 10'000;
   coppice::duration session_idle = std::chrono::hours(1);
+  std::int64_t session_credit = 1000;  // how much a session may owe
+  std::int64_t price = 1;              // of an allocation, in credit
 
   friend bool operator==(const settings&, const settings&) = default;
 };
