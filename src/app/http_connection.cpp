@@ -5,14 +5,18 @@
 //
 //   look: read until the socket is empty, run every complete request, send all answers at once, settle
 //
-// Each request runs in a process of its own (http_exchange.hpp).
+// Each request runs in a process of its own (http_exchange.hpp). One that reads its body or writes its answer in pieces borrows
+// the socket (http_loan.hpp): then the connection has no fiber either, until the loan is over.
 //
 // Invariants
 //  1. `buffer` is null while the connection is idle; while it waits for the rest of a head it is just large enough.
 //  2. While a request's process may run, the bytes of its head are neither moved nor given back.
-//  3. The socket is closed by the connection's end and nowhere else.
+//  3. The socket is closed by the connection's end, or, lent, by the end of the loan.
+//  4. `loan` is set exactly while the phase is `lent`; `sock` and `buffer` are empty then.
+#include "app/body_reader.hpp"
 #include "app/http_core.hpp"
 #include "app/http_exchange.hpp"
+#include "app/http_loan.hpp"
 #include "app/http_parser.hpp"
 #include "app/http_writer.hpp"
 #include "app/read_buffer.hpp"
@@ -38,7 +42,7 @@ struct connection {
   ~connection();
   connection(const connection&) = delete;
 
-  enum phase_of : std::uint8_t { idle, in_head, lingering };
+  enum phase_of : std::uint8_t { idle, in_head, lent, lingering };
 
   http_core& core;
   stream_socket sock;
@@ -49,10 +53,18 @@ struct connection {
   std::int64_t deadline = sync::never;  // of the phase
   phase_of phase = idle;
   bool listed = false;
-  std::uint32_t drained = 0;  // bytes thrown away while lingering
+  bool overdue = false;  // the borrower was told to end
+  http_loan* loan = nullptr;
+  http_exchange* exchange = nullptr;  // of the request whose body is read in pieces
+  std::uint32_t drained = 0;          // bytes thrown away while lingering
 };
 
 connection::~connection() {
+  if (loan != nullptr) {
+    if (!loan->is_over()) send_exit(loan->borrower, pid{}, exit_reason::kill);
+    loan->drop();
+  }
+  if (exchange != nullptr) exchange->drop();
   drop_buffer(buffer);
   sock.close();
   if (listed) {
@@ -78,14 +90,6 @@ std::vector<pid> connections_of(http_core& core) {
 
 namespace {
 
-http_response plain_answer(int status, std::string_view why = {}) {
-  std::string body = std::to_string(status);
-  body += ' ';
-  body += status_phrase(status);
-  if (!why.empty()) (body += ": ") += why;
-  return text(body + '\n', status);
-}
-
 http_response last_answer(int status, std::string_view why) {
   http_response r = plain_answer(status, why);
   r.close = true;
@@ -98,17 +102,26 @@ class look {
   look(connection& c, slot& self) noexcept : c_(c), self_(self) {}
   /// False: the connection is over.
   bool run();
+  /// The loan is over: deals with how it went, then goes on as run does.
+  bool take_back();
   /// The head took too long.
   void time_out() { refuse({408, "the head took too long"}); }
 
  private:
-  enum class step { more, next_request, over };
+  enum class step { more, next_request, lent, over };
 
   step fill();
   step run_complete();
   step run_one(std::string_view head);
   refusal take_body(own_exchange& x);
-  http_response run_handler(own_exchange& x);
+  step lend_for_body(own_exchange& x);
+  void lend(http_loan& loan, std::int64_t deadline);
+  bool grant(own_exchange& x);
+  void reclaim(http_loan& loan);
+  step run_handler(own_exchange& x);
+  step finish(const http_exchange& x, const http_response& r);
+  step end_loan(http_loan& loan, http_exchange* x);
+  http_response failed(http_response r);
   void answer(const http_response& r, const answer_form& form);
   step refuse(const refusal& why);
   step close_softly();
@@ -147,6 +160,7 @@ bool look::run() {
     const step s = run_complete();
     if (out_.size() > most_held_back || s == step::over || ended_ || empty_) flush();
     if (broken_) return false;
+    if (s == step::lent) return true;
     if (s == step::over) return c_.phase == connection::lingering;
     if (ended_) return false;  // what is left is half a request of a client that has gone
     if (empty_) return settle();
@@ -186,7 +200,7 @@ look::step look::run_complete() {
       if (const refusal why = judge_unfinished(bytes)) return refuse(why);
       return step::more;
     }
-    if (run_one(bytes.substr(0, end + 4)) == step::over) return step::over;
+    if (const step s = run_one(bytes.substr(0, end + 4)); s != step::next_request) return s;
     if (out_.size() > most_held_back) flush();
     if (broken_) return step::over;
   }
@@ -207,62 +221,184 @@ look::step look::run_one(std::string_view head) {
   own_exchange x(c_.core, self_, c_.buffer);
   if (const refusal why = x->parser.take_head(head)) return refuse(why);
   c_.buffer->begin += static_cast<std::uint32_t>(head.size());
-  if (!x->parser.is_complete())
+  if (!x->parser.is_complete()) {
+    const body_rule rule = c_.core.handler.rule_for(http_request(x->parser.parts()));
+    if (const refusal why = x->parser.limit_body(rule.max_bytes != 0 ? rule.max_bytes : c_.core.options.max_body_bytes))
+      return refuse(why);
+    if (rule.in_pieces) return lend_for_body(x);
     if (const refusal why = take_body(x)) return why.status < 0 ? step::over : refuse(why);
-  const http_response response = run_handler(x);
-  const http_request::parts asked = x->parser.parts();
-  const answer_form form{.head_only = asked.method == http_method::head,
-                         .close = !x->parser.keeps_alive() || response.close || !c_.core.is_running(),
-                         .old_client = asked.version < 11};
-  answer(response, form);
-  return form.close ? close_softly() : step::next_request;
+  }
+  return run_handler(x);
 }
 
 /// Reads the body behind the head, whose bytes stay where they are. A status below 0: the client has gone.
 refusal look::take_body(own_exchange& x) {
-  constexpr refusal gone{-1, {}};
-  const std::int64_t limit = ns(c_.core.options.body_timeout);
-  const std::int64_t deadline = limit == sync::never ? sync::never : sync::now() + limit;
-  const std::uint32_t start = c_.buffer->begin;
-  bool invited = !x->parser.expects_continue();
+  body_reader reader(x->parser, c_.sock, c_.buffer, c_.core.options);
   for (;;) {
-    read_buffer& b = *c_.buffer;
-    std::size_t taken = 0;
-    if (!b.is_empty()) {
-      invited = true;  // it has begun to send without waiting
-      if (const refusal why = x->parser.take_body(b.rest(), taken)) return why;
-      b.begin += static_cast<std::uint32_t>(taken);
-      if (x->parser.is_complete()) return {};
-    }
-    if (b.end == b.capacity) b.move_rest_to(start);
-    if (b.room().empty()) return {413, "a chunk's head is too large"};
-    if (ended_) return {400, "the body ends too early"};
-    if (!invited) out_ += "HTTP/1.1 100 Continue\r\n\r\n";
-    invited = true;
+    if (const refusal why = reader.parse()) return why;
+    if (x->parser.is_complete()) return {};
     flush();
-    if (broken_) return gone;
-    const std::int64_t left = deadline == sync::never ? sync::never : deadline - sync::now();
-    const io_result got = left <= 0 ? io_result{0, ETIMEDOUT} : c_.sock.read_some(b.room(), left);
-    if (got.error == ETIMEDOUT) return {408, "the body took too long"};
-    if (got.error != 0) return gone;
-    ended_ = got.ended();
+    if (broken_) return {-1, {}};
+    if (const refusal why = reader.read(false)) return why;
+    ended_ = reader.ended();
     empty_ = false;
-    b.end += static_cast<std::uint32_t>(got.bytes);
   }
 }
 
-/// Lets the handler answer, in a process of its own. Returns: an answer, however that ends.
-http_response look::run_handler(own_exchange& x) {
-  if (!x.start()) return last_answer(503, "no more requests are taken");
-  bool done = false;
+/// Lets the handler answer, in a process of its own.
+look::step look::run_handler(own_exchange& x) {
+  if (!x.start()) return finish(*x, last_answer(503, "no more requests are taken"));
+  bool news = false;
   if (!out_.empty()) {  // the answers before this one do not wait for a slow handler
-    done = x.wait(patience);
-    if (!done) flush_some();
+    news = x.wait(patience);
+    if (!news) flush_some();
   }
-  if (!done) done = x.wait(ns(c_.core.options.handler_timeout));
-  if (done && x->answered) return std::move(x->response);
+  if (!news) news = x.wait(ns(c_.core.options.handler_timeout));
+  if (!news) return finish(*x, failed(last_answer(503, "the answer took too long")));
+  if (grant(x)) return step::lent;
+  if (broken_) return step::over;
+  return finish(*x, x->answered ? std::move(x->response) : failed(plain_answer(500)));
+}
+
+/// Sends the answer to the request of `x`.
+look::step look::finish(const http_exchange& x, const http_response& r) {
+  const answer_form form = form_for(x, r);
+  answer(r, form);
+  return form.close ? close_softly() : step::next_request;
+}
+
+http_response look::failed(http_response r) {
   c_.core.failed.fetch_add(1, sync::relaxed);
-  return done ? plain_answer(500) : last_answer(503, "the answer took too long");
+  return r;
+}
+
+// --- lending the socket ----------------------------------------------------------------------------------------------
+
+/// The handler reads the body.
+look::step look::lend_for_body(own_exchange& x) {
+  flush();
+  if (broken_) return step::over;
+  auto* loan = new http_loan(c_.core, c_.me);
+  loan->progress.store(sync::now(), sync::relaxed);
+  lend(*loan, from_now(c_.core.options.handler_timeout));
+  x.start(loan);  // if it does not, the loan is over at once, as after a crash
+  c_.exchange = x.release();
+  return step::lent;
+}
+
+/// The handler has answered with a stream, and asks for the socket. False: it does not ask (any more).
+bool look::grant(own_exchange& x) {
+  if (x->state.load(sync::seq_cst) != http_exchange::asks) return false;
+  flush();
+  if (broken_) return false;
+  auto* loan = new http_loan(c_.core, c_.me);
+  loan->borrower = x.process();
+  loan->hold();  // for the request's process
+  // Its views of the request have ended with its handler: only what is behind the request is kept.
+  if (c_.buffer->is_empty())
+    drop_buffer(std::exchange(c_.buffer, nullptr));
+  else
+    c_.buffer = resized(c_.buffer, c_.buffer->rest().size());
+  lend(*loan, sync::never);
+  x->loan = loan;
+  std::uint32_t asks = http_exchange::asks;
+  if (!x->state.cas(asks, http_exchange::lent, sync::seq_cst)) {  // it was killed
+    reclaim(*loan);
+    loan->drop();
+    loan->drop();
+    return false;
+  }
+  http_exchange* shared = x.release();
+  wake(*shared->asking, shared->asking_number);
+  shared->drop();
+  return true;
+}
+
+void look::lend(http_loan& loan, std::int64_t deadline) {
+  loan.sock = std::move(c_.sock);
+  loan.buffer = std::exchange(c_.buffer, nullptr);
+  c_.loan = &loan;
+  c_.phase = connection::lent;
+  c_.overdue = false;
+  c_.deadline = deadline;
+  loan.sock.set_deadline(deadline);
+}
+
+void look::reclaim(http_loan& loan) {
+  c_.loan = nullptr;
+  c_.sock = std::move(loan.sock);
+  c_.buffer = std::exchange(loan.buffer, nullptr);
+  c_.phase = connection::idle;
+  if (c_.buffer == nullptr) c_.buffer = make_buffer(read_buffer::large);
+}
+
+bool look::take_back() {
+  http_loan& loan = *c_.loan;
+  http_exchange* x = std::exchange(c_.exchange, nullptr);
+  reclaim(loan);
+  heard_ = true;
+  const step s = end_loan(loan, x);
+  loan.drop();
+  if (x != nullptr) x->drop();
+  if (s == step::over || broken_) return c_.phase == connection::lingering;
+  return run();
+}
+
+look::step look::end_loan(http_loan& loan, http_exchange* x) {
+  const bool written = loan.used_for() != http_loan::handling;
+  if (!written && x != nullptr) {
+    if (loan.outcome == http_loan::unwritten) return finish(*x, x->response);
+    return finish(*x, failed(last_answer(c_.overdue ? 503 : 500, c_.overdue ? "the answer took too long" : "")));
+  }
+  switch (loan.outcome) {
+    case http_loan::kept:
+      return step::next_request;
+    case http_loan::last:
+      return close_softly();
+    case http_loan::gone:
+      return step::over;
+    case http_loan::cut:
+    case http_loan::unwritten:
+      break;
+  }
+  if (loan.used_for() == http_loan::events && loan.can_end_chunks) {  // it has no end of its own
+    out_ = "0\r\n\r\n";
+    return close_softly();
+  }
+  if (loan.used_for() == http_loan::streaming) failed({});
+  if (loan.until_close) c_.sock.reset_at_close();
+  return step::over;
+}
+
+/// Something has happened while the socket is lent. False: the connection is over.
+bool watch_loan(connection& c) {
+  http_loan& loan = *c.loan;
+  const http_loan::use_of use = loan.used_for();
+  const auto end_borrower = [&](std::string_view why) {
+    send_exit(loan.borrower, c.me, exit_reason::shutdown_because(why));
+  };
+  if (use == http_loan::events && c.core.phase.load(sync::acquire) == http_core::closing)
+    end_borrower("the server stops");
+  if (loan.sock.is_gone() || (use == http_loan::events && loan.sock.hung_up())) end_borrower("the client has gone");
+  if (here().clock < c.deadline) return true;
+  if (use == http_loan::handling) {
+    const std::int64_t progress = loan.progress.load(sync::relaxed);
+    c.deadline = from_now(c.core.options.handler_timeout);
+    if (progress != sync::never) c.deadline -= here().clock - progress;
+    if (here().clock < c.deadline) {
+      loan.sock.set_deadline(c.deadline);
+      return true;
+    }
+    if (c.overdue) return false;  // it does not even end: its socket closes when it does
+    c.overdue = true;
+    send_exit(loan.borrower, pid{}, exit_reason::kill);
+    c.deadline = here().clock + linger_time;
+    loan.sock.set_deadline(c.deadline);
+    return true;
+  }
+  c.deadline = sync::never;
+  loan.sock.set_deadline(sync::never);
+  return true;
 }
 
 // --- answers ---------------------------------------------------------------------------------------------------------
@@ -349,8 +485,14 @@ bool linger(connection& c) {
 
 /// Returns: false when the connection is over.
 bool serve(connection& c, slot& self) {
-  c.sock.clear_notice();
   here().clock = sync::now();
+  if (c.phase == connection::lent) {
+    c.loan->sock.clear_notice();
+    if (!c.loan->is_over()) return watch_loan(c);
+    look now(c, self);
+    return now.take_back() && (c.phase != connection::lingering || linger(c));
+  }
+  c.sock.clear_notice();
   const bool late = here().clock >= c.deadline;
   if (c.phase == connection::lingering) return linger(c);
   look now(c, self);

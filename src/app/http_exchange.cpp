@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/http_exchange.hpp"
 
+#include "app/body_reader.hpp"
+#include "app/http_sender.hpp"
 #include "process/mailbox.hpp"
 #include "process/signal.hpp"
 #include "process/spawn.hpp"
 #include "process/system.hpp"
 
+#include <coppice/app/response_writer.hpp>
 #include <coppice/process/process.hpp>
 
 #include <string>
@@ -15,35 +18,147 @@ namespace coppice::internal {
 
 namespace {
 
+/// The body of a request for the handler that reads it in pieces.
+class piece_source final : public detail::body_source {
+ public:
+  piece_source(http_exchange& x, http_loan& loan) noexcept
+      : x_(x), loan_(loan), reader_(x.parser, loan.sock, loan.buffer, x.core.options) {}
+  std::string_view next() override;
+
+ private:
+  [[noreturn]] void fail(const refusal& why);
+  http_exchange& x_;
+  http_loan& loan_;
+  body_reader reader_;
+  refusal failed_;
+};
+
+std::string_view piece_source::next() {
+  if (failed_) fail(failed_);
+  for (;;) {
+    if (x_.parser.is_complete()) return {};
+    if (const refusal why = reader_.parse()) fail(why);
+    if (!x_.parser.body().empty()) return x_.parser.take_piece();
+    if (x_.parser.is_complete()) return {};
+    loan_.progress.store(sync::never, sync::relaxed);
+    const refusal why = reader_.read(true);
+    loan_.progress.store(sync::now(), sync::relaxed);
+    if (why) fail(why);
+  }
+}
+
+void piece_source::fail(const refusal& why) {
+  failed_ = why.status > 0 ? why : refusal{400, "the client has gone"};
+  throw http_error(failed_.status, std::string(failed_.why));
+}
+
 /// The state of a request's process: its end, however it comes, wakes the connection.
 struct request_job {
-  explicit request_job(http_exchange& x) noexcept : shared(&x) { x.holders.fetch_add(1, sync::relaxed); }
-  request_job(request_job&& other) noexcept : shared(std::exchange(other.shared, nullptr)) {}
+  request_job(http_exchange& x, http_loan* l) noexcept : shared(&x), loan(l) {
+    x.holders.fetch_add(1, sync::relaxed);
+    if (loan != nullptr) loan->hold();
+  }
+  request_job(request_job&& other) noexcept
+      : shared(std::exchange(other.shared, nullptr)), loan(std::exchange(other.loan, nullptr)) {}
   ~request_job();
   void operator()();
+
+  void answer();
+  void borrow();
+  void stream();
   http_exchange* shared;
+  http_loan* loan;
 };
 
 request_job::~request_job() {
-  if (shared == nullptr) return;
-  slot& waiter = shared->waiter;
-  const std::uint64_t number = shared->number;
-  shared->done.store(1, sync::seq_cst);  // pairs with wait's ask: it sees this, or we find it waiting
-  shared->drop();
-  wake(waiter, number);
+  if (shared != nullptr) {
+    slot& waiter = shared->waiter;
+    const std::uint64_t number = shared->number;
+    // Pairs with wait's ask: it sees this, or we find it waiting; and with the connection that lends at this moment.
+    const std::uint32_t before = shared->state.exchange(http_exchange::done, sync::seq_cst);
+    if (before == http_exchange::lent) loan = shared->loan;
+    shared->drop();
+    if (loan == nullptr) wake(waiter, number);
+  }
+  if (loan == nullptr) return;
+  const pid lender = loan->lender;
+  loan->over.store(1, sync::seq_cst);
+  loan->drop();
+  send_look(lender);
 }
 
 void request_job::operator()() {
-  const http_request request(shared->parser.parts());
+  try {
+    answer();
+    if (!shared->response.stream || !is_proper(shared->response) || is_bodiless(shared->response.status) ||
+        shared->parser.parts().method == http_method::head)
+      return;
+    if (loan == nullptr) borrow();
+    stream();
+  } catch (const client_gone&) {}
+}
+
+/// Runs the handler.
+void request_job::answer() {
+  http_request::parts parts = shared->parser.parts();
+  std::optional<piece_source> pieces;
+  if (loan != nullptr) parts.source = &pieces.emplace(*shared, *loan);
+  const http_request request(parts);
   try {
     shared->response = shared->core.handler(request);
-    shared->answered = true;
   } catch (const detail::unwind&) {
     throw;
+  } catch (const http_error& e) {
+    shared->response = plain_answer(e.status(), e.what());
   } catch (...) {  // the crash report says what was asked
     label(std::string(request.method_text()) + ' ' + std::string(request.target().substr(0, 200)));
     throw;
   }
+  shared->answered = true;
+  if (loan != nullptr) loan->outcome = http_loan::unwritten;
+}
+
+bool is_lent(void* raw) { return static_cast<http_exchange*>(raw)->state.load(sync::seq_cst) == http_exchange::lent; }
+
+/// Asks the connection for its socket.
+void request_job::borrow() {
+  slot& me = detail::here();
+  shared->answered = false;  // from here on it is the stream that answers
+  shared->asking = &me;
+  shared->asking_number = begin_wait(me);
+  shared->state.store(http_exchange::asks, sync::seq_cst);
+  wake(shared->waiter, shared->number);
+  wait_until(me, shared->asking_number, wait_state::signals, sync::never, &is_lent, shared);
+  loan = shared->loan;
+}
+
+/// Sends what the response's stream writes. The request is gone by then: an idle stream keeps little.
+void request_job::stream() {
+  loan->outcome = http_loan::cut;
+  loan->use.store(http_loan::streaming, sync::relaxed);
+  http_core& core = loan->core;
+  core.requests.fetch_add(1, sync::relaxed);
+  http_response response = std::move(shared->response);
+  answer_form form = form_for(*shared, response);
+  if (form.old_client && !response.stream_length) form.close = true;
+  const std::string asked =
+      std::string(shared->parser.parts().method_text) + ' ' + std::string(shared->parser.parts().target.substr(0, 200));
+  shared->state.store(http_exchange::done, sync::seq_cst);
+  std::exchange(shared, nullptr)->drop();
+  http_sender sender(*loan, response, form);
+  response_writer out(sender);
+  try {
+    response.stream(out);
+    if (sender.finish() != 0) return;
+  } catch (const detail::unwind&) {
+    throw;
+  } catch (const client_gone&) {
+    throw;
+  } catch (...) {
+    label(asked);
+    throw;
+  }
+  loan->outcome = form.close ? http_loan::last : http_loan::kept;
 }
 
 using job_body = detail::body_of<request_job>;
@@ -59,12 +174,21 @@ constexpr detail::class_descriptor request_class{.name = "http_request",
                                                  .handles = nullptr,
                                                  .table = nullptr};
 
-bool is_done(void* raw) { return static_cast<http_exchange*>(raw)->done.load(sync::seq_cst) != 0; }
+bool is_done(void* raw) { return static_cast<http_exchange*>(raw)->state.load(sync::seq_cst) == http_exchange::done; }
+bool has_news(void* raw) {
+  return static_cast<http_exchange*>(raw)->state.load(sync::seq_cst) != http_exchange::running;
+}
 
 }  // namespace
 
-http_exchange::http_exchange(http_core& c, detail::slot& w)
-    : core(c), waiter(w), parser(parser_limits{c.options.max_body_bytes}) {
+answer_form form_for(const http_exchange& x, const http_response& r) {
+  const http_request::parts asked = x.parser.parts();
+  return {.head_only = asked.method == http_method::head,
+          .close = !x.parser.keeps_alive() || !x.parser.is_complete() || r.close || !x.core.is_running(),
+          .old_client = asked.version < 11};
+}
+
+http_exchange::http_exchange(http_core& c, detail::slot& w) : core(c), waiter(w), parser(parser_limits{}) {
   core.hold();
 }
 
@@ -74,6 +198,7 @@ http_exchange::~http_exchange() {
 }
 
 own_exchange::~own_exchange() {
+  if (x_ == nullptr) return;
   if (process_ && !is_done(x_)) {
     x_->kept = std::exchange(buffer_, nullptr);
     send_exit(process_, pid{}, exit_reason::kill);
@@ -82,8 +207,8 @@ own_exchange::~own_exchange() {
 }
 
 /// Not by spawn: that would note the connection as an ancestor, for which each would keep a few hundred bytes.
-bool own_exchange::start() {
-  request_job job(*x_);
+bool own_exchange::start(http_loan* loan) {
+  request_job job(*x_, loan);
   x_->number = begin_wait(x_->waiter);
   slot* s = nullptr;
   try {
@@ -94,12 +219,13 @@ bool own_exchange::start() {
   job_body::construct(detail::state_of(*s), &job);
   detail::set(*s, detail::started);
   process_ = detail::pid_of(*s);
+  if (loan != nullptr) loan->borrower = process_;
   schedule(*s);
   return true;
 }
 
 bool own_exchange::wait(std::int64_t timeout) {
-  return wait_until(x_->waiter, x_->number, wait_state::signals, timeout, &is_done, x_);
+  return wait_until(x_->waiter, x_->number, wait_state::signals, timeout, &has_news, x_);
 }
 
 }  // namespace coppice::internal

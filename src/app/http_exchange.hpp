@@ -4,18 +4,27 @@
 // which runs the handler. Whichever of the two lives longer keeps the exchange, and with it the bytes that the request's
 // views point to.
 //
-// Until the request's process has started, and again once `done` is 1, everything belongs to the connection; in between
+// A handler that reads the body in pieces gets the socket with the request; one that answers with a stream asks for it then
+// (http_loan.hpp).
+//
+// Until the request's process has started, and again once the state is `done`, everything belongs to the connection; in between
 // `parser` is read by the request's process, and `response` and `answered` are its own. `kept` is written by the connection as
 // it leaves.
 #pragma once
 
 #include "app/http_core.hpp"
+#include "app/http_loan.hpp"
 #include "app/http_parser.hpp"
+#include "app/http_writer.hpp"
 #include "app/read_buffer.hpp"
 
 namespace coppice::internal {
 
 struct http_exchange {
+  /// running -> asks by a handler that has answered with a stream; asks -> lent by the connection, which has set `loan`;
+  /// running | asks | lent -> done by the end of the request's process.
+  enum state_of : std::uint32_t { running, asks, lent, done };
+
   http_exchange(http_core& c, detail::slot& w);
   ~http_exchange();
   http_exchange(const http_exchange&) = delete;
@@ -27,12 +36,18 @@ struct http_exchange {
   detail::slot& waiter;  // the connection, in its wait `number`
   std::uint64_t number = 0;
   sync::atomic<std::uint32_t> holders{1};
-  sync::atomic<std::uint32_t> done;  // 1: the request's process has ended
-  bool answered = false;             // `response` is the handler's
+  sync::atomic<std::uint32_t> state;
+  bool answered = false;  // `response` is the handler's
   http_parser parser;
   http_response response;
-  read_buffer* kept = nullptr;  // when the connection has left the request alone
+  read_buffer* kept = nullptr;     // when the connection has left the request alone
+  detail::slot* asking = nullptr;  // the request's process, in its wait `asking_number`
+  std::uint64_t asking_number = 0;
+  http_loan* loan = nullptr;  // held for the request's process, which takes it
 };
+
+/// How an answer to the request of `x` is sent.
+answer_form form_for(const http_exchange& x, const http_response& r);
 
 /// The connection's part of an exchange. If it leaves before the request's process has ended, it ends that, and `buffer`, where
 /// the request's bytes are, stays with the exchange.
@@ -43,11 +58,15 @@ class own_exchange {
   ~own_exchange();
   own_exchange(const own_exchange&) = delete;
   http_exchange* operator->() const noexcept { return x_; }
+  http_exchange& operator*() const noexcept { return *x_; }
 
-  /// Starts the request's process. False: none starts any more.
-  bool start();
-  /// Waits for its end. False: `timeout` ns have passed.   Throws: detail::unwind.
+  /// Starts the request's process, with `loan` if there is one. False: none starts any more.
+  bool start(http_loan* loan = nullptr);
+  /// Waits until it has ended, or asks for the socket. False: `timeout` ns have passed.   Throws: detail::unwind.
   bool wait(std::int64_t timeout);
+  pid process() const noexcept { return process_; }
+  /// The exchange, which the caller has to drop; the process goes on.
+  http_exchange* release() noexcept { return std::exchange(x_, nullptr); }
 
  private:
   read_buffer*& buffer_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <coppice/app/http_message.hpp>
+#include <coppice/base/detail/sync.hpp>
 
 #include "app/http_text.hpp"
 
@@ -62,6 +63,24 @@ http_request http_request::with_parameters(std::span<const http_field> parameter
   return copy;
 }
 
+struct http_stream::shared {
+  explicit shared(function<void(response_writer&)> f) noexcept : write(std::move(f)) {}
+  detail::sync::atomic<std::uint32_t> holders{1};
+  function<void(response_writer&)> write;
+};
+
+http_stream::shared* http_stream::share(function<void(response_writer&)> f) { return new shared(std::move(f)); }
+
+http_stream::http_stream(const http_stream& other) noexcept : shared_(other.shared_) {
+  if (shared_ != nullptr) shared_->holders.fetch_add(1, detail::sync::relaxed);
+}
+
+void http_stream::drop() noexcept {
+  if (shared_->holders.fetch_sub(1, detail::sync::acq_rel) == 1) delete shared_;
+}
+
+void http_stream::operator()(response_writer& to) const { shared_->write(to); }
+
 http_response text(std::string body, int status) {
   return {.status = status, .body = std::move(body), .content_type = "text/plain; charset=utf-8"};
 }
@@ -71,6 +90,14 @@ http_response json(std::string body, int status) {
 }
 
 http_response status(int code) { return {.status = code}; }
+
+http_response plain_answer(int status, std::string_view why) {
+  std::string body = std::to_string(status);
+  body += ' ';
+  body += status_phrase(status);
+  if (!why.empty()) (body += ": ") += why;
+  return text(body + '\n', status);
+}
 
 std::string_view status_phrase(int code) noexcept {
   switch (code) {
@@ -130,6 +157,8 @@ std::string_view status_phrase(int code) noexcept {
       return "URI Too Long";
     case 415:
       return "Unsupported Media Type";
+    case 416:
+      return "Range Not Satisfiable";
     case 417:
       return "Expectation Failed";
     case 422:

@@ -49,10 +49,10 @@ bool names_other_version(std::string_view head) noexcept {
 
 }  // namespace
 
-http_parser::http_parser(const parser_limits& limits) {
+http_parser::http_parser(const parser_limits& limits) : most_body_(limits.body_bytes) {
   base::eager(true);
   base::header_limit(64 * 1024);  // the caller's limit is lower: it counts the bytes before it asks
-  base::body_limit(limits.body_bytes);
+  base::body_limit(boost::none);  // ours is lower, and may depend on the head
 }
 
 refusal http_parser::take_head(std::string_view head) {
@@ -63,6 +63,13 @@ refusal http_parser::take_head(std::string_view head) {
   if (!base::is_header_done()) return {400, "the head has no end"};
   in_trailer_ = true;
   keep_alive_ = base::keep_alive();
+  return limit_body(most_body_);
+}
+
+refusal http_parser::limit_body(std::size_t bytes) {
+  most_body_ = bytes;
+  const boost::optional<std::uint64_t> length = base::content_length();
+  if (length && *length > bytes) return {413, "the body is too large"};
   return {};
 }
 
@@ -84,12 +91,12 @@ http_request::parts http_parser::parts() const noexcept {
           .body = body_,
           .fields = fields(),
           .parameters = {},
-          .version = version_};
+          .version = version_,
+          .source = nullptr};
 }
 
 refusal http_parser::judged(const error_code& ec, std::string_view bytes) const {
   if (refused_) return refused_;
-  if (ec == http::error::body_limit) return {413, "the body is too large"};
   if (ec == http::error::header_limit) return {431, "the head is too large"};
   if (ec == http::error::bad_version && names_other_version(bytes))
     return {505, "HTTP/1.0 and HTTP/1.1 are spoken here"};
@@ -139,14 +146,30 @@ void http_parser::on_body_init_impl(const boost::optional<std::uint64_t>& length
   if (length) body_.reserve(static_cast<std::size_t>(*length < 64 * 1024 ? *length : 64 * 1024));
 }
 
-std::size_t http_parser::on_body_impl(view bytes, error_code&) {
+void http_parser::take_in(view bytes, error_code& ec) {
+  if (bytes.size() > most_body_ - body_bytes_) return refuse(413, "the body is too large", ec);
+  body_bytes_ += bytes.size();
   body_.append(bytes.data(), bytes.size());
+}
+
+std::size_t http_parser::on_body_impl(view bytes, error_code& ec) {
+  take_in(bytes, ec);
   return bytes.size();
 }
 
-std::size_t http_parser::on_chunk_body_impl(std::uint64_t, view bytes, error_code&) {
-  body_.append(bytes.data(), bytes.size());
+void http_parser::on_chunk_header_impl(std::uint64_t size, view, error_code& ec) {
+  if (size > most_body_ - body_bytes_) refuse(413, "the body is too large", ec);
+}
+
+std::size_t http_parser::on_chunk_body_impl(std::uint64_t, view bytes, error_code& ec) {
+  take_in(bytes, ec);
   return bytes.size();
+}
+
+std::string_view http_parser::take_piece() {
+  piece_.clear();
+  std::swap(piece_, body_);
+  return piece_;
 }
 
 }  // namespace coppice::internal

@@ -25,7 +25,7 @@ struct refusal {
 };
 
 struct parser_limits {
-  std::size_t body_bytes;
+  std::size_t body_bytes = static_cast<std::size_t>(-1);
 };
 
 class http_parser : private boost::beast::http::basic_parser<true> {
@@ -40,6 +40,8 @@ class http_parser : private boost::beast::http::basic_parser<true> {
 
   /// Parses `head`, which ends with an empty line.
   refusal take_head(std::string_view head);
+  /// Another limit for the body, of which nothing was parsed yet.
+  refusal limit_body(std::size_t bytes);
   /// Parses what follows. Returns: how many bytes it has taken in `taken`; call it again with the rest and more.
   refusal take_body(std::string_view bytes, std::size_t& taken);
 
@@ -48,6 +50,8 @@ class http_parser : private boost::beast::http::basic_parser<true> {
   /// The client waits for 100 before it sends the body.
   bool expects_continue() const noexcept { return expects_continue_; }
   std::string_view body() const noexcept { return body_; }
+  /// What of the body was parsed since the last time; replaces the former piece.
+  std::string_view take_piece();
   http_request::parts parts() const noexcept;
 
  private:
@@ -57,10 +61,11 @@ class http_parser : private boost::beast::http::basic_parser<true> {
   void on_header_impl(error_code& ec) override;
   void on_body_init_impl(const boost::optional<std::uint64_t>& length, error_code& ec) override;
   std::size_t on_body_impl(view bytes, error_code& ec) override;
-  void on_chunk_header_impl(std::uint64_t, view, error_code&) override {}
+  void on_chunk_header_impl(std::uint64_t size, view extensions, error_code& ec) override;
   std::size_t on_chunk_body_impl(std::uint64_t, view bytes, error_code& ec) override;
   void on_finish_impl(error_code&) override {}
 
+  void take_in(view bytes, error_code& ec);
   void refuse(int status, std::string_view why, error_code& ec);
   refusal judged(const error_code& ec, std::string_view bytes) const;
   std::span<const http_field> fields() const noexcept { return {reinterpret_cast<const http_field*>(room_), count_}; }
@@ -76,7 +81,10 @@ class http_parser : private boost::beast::http::basic_parser<true> {
   bool in_trailer_ = false;
   bool keep_alive_ = false;
   refusal refused_;
+  std::size_t most_body_;
+  std::size_t body_bytes_ = 0;  // parsed so far
   std::string body_;
+  std::string piece_;
   std::size_t count_ = 0;
   alignas(http_field) std::byte room_[most_fields * sizeof(http_field)];  // raw: 3 KiB that need no clearing
 };

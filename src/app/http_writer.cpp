@@ -47,6 +47,8 @@ bool has_line_break(std::string_view text) noexcept {
   return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos;
 }
 
+}  // namespace
+
 bool is_proper(const http_response& r) noexcept {
   if (r.status < 200 || r.status > 599 || has_line_break(r.content_type)) return false;
   for (const http_header& h : r.headers)
@@ -55,8 +57,6 @@ bool is_proper(const http_response& r) noexcept {
       return false;
   return true;
 }
-
-}  // namespace
 
 void append_date(std::string& out) {
   timespec now{};
@@ -69,9 +69,7 @@ void append_date(std::string& out) {
   out.append(today.text, today.size);
 }
 
-bool append_response(std::string& out, const http_response& r, const answer_form& form) {
-  if (!is_proper(r)) return false;
-  const bool bodiless = r.status == 204 || r.status == 304;
+void append_head(std::string& out, const http_response& r, const answer_form& form) {
   out += "HTTP/1.1 ";
   append_number(out, static_cast<std::uint64_t>(r.status));
   out += ' ';
@@ -82,9 +80,13 @@ bool append_response(std::string& out, const http_response& r, const answer_form
     out += "\r\nContent-Type: ";
     out += r.content_type;
   }
-  if (!bodiless) {
-    out += "\r\nContent-Length: ";
-    append_number(out, r.body.size());
+  if (!is_bodiless(r.status)) {
+    if (!r.stream || r.stream_length) {
+      out += "\r\nContent-Length: ";
+      append_number(out, r.stream ? *r.stream_length : r.body.size());
+    } else if (!form.old_client) {
+      out += "\r\nTransfer-Encoding: chunked";
+    }
   }
   if (form.close)
     out += "\r\nConnection: close";
@@ -97,7 +99,12 @@ bool append_response(std::string& out, const http_response& r, const answer_form
     out += h.value;
   }
   out += "\r\n\r\n";
-  if (!bodiless && !form.head_only) out += r.body;
+}
+
+bool append_response(std::string& out, const http_response& r, const answer_form& form) {
+  if (!is_proper(r)) return false;
+  append_head(out, r, form);
+  if (!is_bodiless(r.status) && !form.head_only) out += r.body;
   return true;
 }
 

@@ -17,7 +17,14 @@ struct answer_form {
   bool old_client = false;  // HTTP/1.0: keeping the connection open must be said
 };
 
-/// Appends `r` to `out`. False: it cannot be sent as it is (a line break in a header, no proper status).
+/// Whether `r` can be sent as it is: no line break in a header, a proper status.
+bool is_proper(const http_response& r) noexcept;
+/// Whether an answer of this status has no body, whatever its handler says.
+constexpr bool is_bodiless(int status) noexcept { return status == 204 || status == 304; }
+/// The head of the answer and the empty line behind it. A stream without a length comes in chunks; in the old form, up to the end
+/// of the connection.
+void append_head(std::string& out, const http_response& r, const answer_form& form);
+/// Appends `r`, whose body is no stream or left out, to `out`. False: it is not proper.
 bool append_response(std::string& out, const http_response& r, const answer_form& form);
 
 /// The Date line's text, made anew once a second.

@@ -53,7 +53,7 @@ bool answers(const route& r, http_method method) noexcept {
 }
 
 http_response not_allowed(const std::string& allowed) {
-  http_response r = text("405 Method Not Allowed\n", 405);
+  http_response r = plain_answer(405);
   r.headers.push_back({"Allow", allowed});
   return r;
 }
@@ -72,7 +72,7 @@ void router::add(route&& r) { table_->routes.push_back(std::move(r)); }
 
 http_response router::operator()(const http_request& request) const {
   std::string_view path = request.path();
-  if (!path.starts_with('/')) return text("404 Not Found\n", 404);
+  if (!path.starts_with('/')) return plain_answer(404);
   captured found;
   std::string allowed;
   for (const route& r : table_->routes) {
@@ -82,7 +82,20 @@ http_response router::operator()(const http_request& request) const {
     allowed += to_text(r.method);
     if (r.method == http_method::get) allowed += ", HEAD";
   }
-  return allowed.empty() ? text("404 Not Found\n", 404) : not_allowed(allowed);
+  return allowed.empty() ? plain_answer(404) : not_allowed(allowed);
+}
+
+body_rule router::rule_for(const http_request& request) const {
+  const std::string_view path = request.path();
+  captured found;
+  if (path.starts_with('/'))
+    for (const route& r : table_->routes) {
+      if (!answers(r, request.method()) || !fits(r.path, path, found)) continue;
+      body_rule rule = r.handler.rule_for(request);
+      if (r.max_body_bytes != 0) rule.max_bytes = r.max_body_bytes;
+      return rule;
+    }
+  return {};
 }
 
 }  // namespace coppice

@@ -10,7 +10,9 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -171,6 +173,11 @@ std::uint16_t stream_socket::local_port() const {
 
 void stream_socket::end_writing() noexcept { ::shutdown(fd(), SHUT_WR); }
 
+void stream_socket::reset_at_close() noexcept {
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 io_result stream_socket::try_read(std::span<char> into) noexcept {
   for (;;) {
     const ssize_t n = ::recv(fd(), into.data(), into.size(), 0);
@@ -216,6 +223,36 @@ io_result stream_socket::write_all(std::string_view bytes, std::int64_t timeout)
     if (!wait_for(pd_->write, timeout)) return {all.bytes, ETIMEDOUT};
   }
   return all;
+}
+
+io_result stream_socket::write_all(std::span<const std::string_view> pieces, std::int64_t timeout) {
+  iovec parts[4];
+  std::size_t count = 0;
+  for (const std::string_view piece : pieces)
+    if (!piece.empty()) parts[count++] = {const_cast<char*>(piece.data()), piece.size()};
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = count;
+  io_result all;
+  while (message.msg_iovlen > 0) {
+    const ssize_t n = ::sendmsg(fd(), &message, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno != EAGAIN) return {all.bytes, errno};
+    if (n < 0 && !wait_for(pd_->write, timeout)) return {all.bytes, ETIMEDOUT};
+    std::size_t sent = n < 0 ? 0 : static_cast<std::size_t>(n);
+    all.bytes += sent;
+    for (; message.msg_iovlen > 0 && sent >= message.msg_iov->iov_len; --message.msg_iovlen) sent -= message.msg_iov++->iov_len;
+    if (message.msg_iovlen == 0) break;
+    message.msg_iov->iov_base = static_cast<char*>(message.msg_iov->iov_base) + sent;
+    message.msg_iov->iov_len -= sent;
+  }
+  return all;
+}
+
+bool stream_socket::is_gone() const noexcept {
+  if (!hung_up()) return false;
+  pollfd what{.fd = fd(), .events = 0, .revents = 0};
+  return ::poll(&what, 1, 0) > 0 && (what.revents & (POLLHUP | POLLERR)) != 0;
 }
 
 }  // namespace coppice::internal

@@ -54,6 +54,8 @@ class stream_socket {
   void close() noexcept;
   /// No more will be written; the other side reads the end.
   void end_writing() noexcept;
+  /// Closing will throw away what is under way: the other side reads an error instead of the end.
+  void reset_at_close() noexcept;
 
   /// What is there, or EAGAIN.
   io_result try_read(std::span<char> into) noexcept;
@@ -66,9 +68,13 @@ class stream_socket {
   io_result read_some(std::span<char> into, std::int64_t timeout);
   /// Writes all of it, unless nothing could be written for `timeout` ns.
   io_result write_all(std::string_view bytes, std::int64_t timeout);
+  /// The same of up to four pieces, which need not lie together.
+  io_result write_all(std::span<const std::string_view> pieces, std::int64_t timeout);
 
   /// True when the other side has ended or failed: a short read does not mean that the socket is empty.
   bool hung_up() const noexcept { return pd_->hung_up.load(sync::acquire) != 0; }
+  /// True when the connection is over in both directions: nothing that is written arrives.
+  bool is_gone() const noexcept;
   void clear_notice() noexcept { poller::clear_notice(*pd_); }
   void notify() noexcept { pd_->of->notify(*pd_); }
   void set_deadline(std::int64_t deadline) noexcept { pd_->of->set_deadline(*pd_, deadline); }

@@ -6,14 +6,35 @@
 // its text. Both are plain values without behaviour of their own.
 #pragma once
 
+#include <coppice/base/function.hpp>
+
 #include <cstdint>
+#include <exception>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace coppice {
+
+class response_writer;
+
+namespace detail {
+
+/// Where a body comes from that has not arrived yet.
+class body_source {
+ public:
+  /// The next piece, valid until the next call; empty: the end.   Throws: http_error, unwind.
+  virtual std::string_view next() = 0;
+
+ protected:
+  ~body_source() = default;
+};
+
+}  // namespace detail
 
 enum class http_method : std::uint8_t { get, head, post, put, del, patch, options, other };
 
@@ -39,6 +60,7 @@ class http_request {
     std::span<const http_field> fields{};
     std::span<const http_field> parameters{};
     unsigned version = 11;
+    detail::body_source* source = nullptr;
   };
   explicit http_request(const parts& p) noexcept;
 
@@ -50,6 +72,7 @@ class http_request {
   std::string_view path() const noexcept { return path_; }
   /// 10 or 11.
   unsigned version() const noexcept { return parts_.version; }
+  /// All of it; empty where the handler reads it in pieces (request_body).
   std::string_view body() const noexcept { return parts_.body; }
   std::span<const http_field> fields() const noexcept { return parts_.fields; }
   /// The value of the first field of this name; case does not matter.
@@ -63,6 +86,7 @@ class http_request {
   http_request with_parameters(std::span<const http_field> parameters) const noexcept;
 
  private:
+  friend class request_body;
   parts parts_;
   std::string_view path_;
 };
@@ -73,13 +97,55 @@ struct http_header {
   std::string value;
 };
 
+/// Writes the body of an answer while it is sent (response_writer.hpp): any `void(response_writer&)`. Copies share it.
+class http_stream {
+ public:
+  http_stream() noexcept = default;
+  template <class F>
+  requires(std::is_invocable_v<std::decay_t<F>&, response_writer&> && !std::is_same_v<std::decay_t<F>, http_stream>)
+  http_stream(F&& f) : shared_(share(static_cast<F&&>(f))) {}
+  http_stream(const http_stream& other) noexcept;
+  http_stream(http_stream&& other) noexcept : shared_(std::exchange(other.shared_, nullptr)) {}
+  http_stream& operator=(http_stream other) noexcept {
+    std::swap(shared_, other.shared_);
+    return *this;
+  }
+  ~http_stream() {
+    if (shared_ != nullptr) drop();
+  }
+
+  explicit operator bool() const noexcept { return shared_ != nullptr; }
+  void operator()(response_writer& to) const;
+
+ private:
+  struct shared;
+  static shared* share(function<void(response_writer&)> f);
+  void drop() noexcept;
+  shared* shared_ = nullptr;
+};
+
 /// What the client gets. Content-Length, Date and Connection are added when it is sent.
 struct http_response {
   int status = 200;
   std::string body{};
   std::string content_type{};  ///< empty: the line is left out
   std::vector<http_header> headers{};
-  bool close = false;  ///< ends the connection after this answer
+  bool close = false;                            ///< ends the connection after this answer
+  http_stream stream{};                          ///< if there is one, the body is what it writes
+  std::optional<std::uint64_t> stream_length{};  ///< how many bytes that will be, if it is known
+};
+
+/// An answer as an exception: whatever runs for a request may throw it, and the client gets the status with `why` as plain
+/// text. No failure of the handler: nothing is reported.
+class http_error : public std::exception {
+ public:
+  explicit http_error(int status, std::string why = {}) noexcept : why_(std::move(why)), status_(status) {}
+  int status() const noexcept { return status_; }
+  const char* what() const noexcept override { return why_.c_str(); }
+
+ private:
+  std::string why_;
+  int status_;
 };
 
 /// Plain text, UTF-8.
@@ -88,6 +154,8 @@ http_response text(std::string body, int status = 200);
 http_response json(std::string body, int status = 200);
 /// A status without a body.
 http_response status(int code);
+/// `404 Not Found: why`, plain text.
+http_response plain_answer(int status, std::string_view why = {});
 
 /// `Not Found`; empty for a code that has no common name.
 std::string_view status_phrase(int code) noexcept;

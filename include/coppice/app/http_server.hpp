@@ -105,7 +105,7 @@ result<http_server, http_server_error> try_run_server_core(http_handler&& handle
 /// Thread:  any.
 template <answers_requests F>
 result<http_server, http_server_error> try_run_server(F handler, const http_server_options& options = {}) {
-  return try_run_server_core(detail::handler_from(std::move(handler)), options);
+  return try_run_server_core(http_handler(std::move(handler)), options);
 }
 
 /// The same.   Fails: http_server_error.

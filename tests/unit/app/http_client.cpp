@@ -9,6 +9,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 
 namespace coppice::testing {
@@ -74,6 +75,11 @@ http_answer http_client::read(bool head_only) {
   a.head = rest_.substr(0, end + 2);
   rest_.erase(0, end + 4);
   const int status = std::atoi(a.head.c_str() + 9);
+  if (!head_only && a.header("Transfer-Encoding") == "chunked") {
+    for (std::string chunk = read_chunk(); !chunk.empty(); chunk = read_chunk()) a.body += chunk;
+    a.status = ended_ ? 0 : status;
+    return a;
+  }
   const std::size_t size = head_only ? 0 : static_cast<std::size_t>(std::atol(a.header("Content-Length").c_str()));
   while (rest_.size() < size)
     if (!more()) return a;
@@ -81,6 +87,39 @@ http_answer http_client::read(bool head_only) {
   rest_.erase(0, size);
   a.status = status;
   return a;
+}
+
+std::string http_client::read_chunk() {
+  std::size_t line = 0;
+  while ((line = rest_.find("\r\n")) == std::string::npos)
+    if (!more()) return ended_ = true, std::string();
+  const std::size_t size = std::strtoul(rest_.c_str(), nullptr, 16);
+  while (rest_.size() < line + size + 4)
+    if (!more()) return ended_ = true, std::string();
+  std::string chunk = rest_.substr(line + 2, size);
+  CHECK(rest_.substr(line + 2 + size, 2) == "\r\n");
+  rest_.erase(0, line + size + 4);
+  return chunk;
+}
+
+std::string http_client::read_exactly(std::size_t bytes) {
+  while (rest_.size() < bytes && more()) {}
+  std::string got = rest_.substr(0, bytes);
+  rest_.erase(0, got.size());
+  return got;
+}
+
+bool http_client::ends_with_reset() {
+  char got[4096];
+  ssize_t n = 1;
+  while (n > 0) n = ::recv(fd_, got, sizeof got, 0);
+  return n < 0 && errno == ECONNRESET;
+}
+
+void http_client::reset() {
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  ::close(std::exchange(fd_, -1));
 }
 
 std::string http_client::read_to_end() {

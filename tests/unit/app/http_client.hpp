@@ -30,8 +30,16 @@ class http_client {
   bool send(std::string_view bytes);
   /// Sends no more; still reads.
   void end_writing();
-  /// The next answer; `head_only`: to a HEAD request.
+  /// The next answer; `head_only`: to a HEAD request. Chunks are put together; one that does not end has status 0.
   http_answer read(bool head_only = false);
+  /// The next chunk of a body whose head was read with `head_only`; empty: the last one, or the connection has ended.
+  std::string read_chunk();
+  /// `bytes` bytes, as they come; fewer at the end of the connection.
+  std::string read_exactly(std::size_t bytes);
+  /// Reads no more; what is under way is thrown away.
+  void reset();
+  /// Reads up to the end. Whether that was a reset.
+  bool ends_with_reset();
   /// Everything up to the end of the connection.
   std::string read_to_end();
   /// Whether the other side closes without sending anything more.
@@ -43,6 +51,7 @@ class http_client {
   bool more();
   int fd_;
   std::string rest_;
+  bool ended_ = false;  // in the middle of a chunk
 };
 
 /// `GET path` with a Host, and more lines, each ending in CR LF.

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// http_loan: a connection's socket while the process of one of its requests uses it: to read a body in pieces, to write one, to
+// speak WebSocket. The connection has no fiber meanwhile and is told by `io_ready` when the loan is over. Counted: held by the
+// connection and by the borrower; whichever of the two lives longer closes the socket.
+//
+// Who may touch what: until `over` is 1, socket and buffer belong to the borrower, but the connection may ask the socket whether
+// it is gone and set its deadline; from then on, all is the connection's.
+#pragma once
+
+#include "app/http_core.hpp"
+#include "app/read_buffer.hpp"
+
+#include <cstdint>
+
+namespace coppice::internal {
+
+struct http_loan {
+  /// What for: in this order, each step optional, written by the borrower.
+  enum use_of : std::uint32_t { handling, streaming, events, websocket };
+  /// How it went, written by the borrower before `over`.
+  enum outcome_of : std::uint8_t {
+    cut,       // in the middle
+    gone,      // the client took no more
+    last,      // all is sent; the connection ends
+    kept,      // all is sent; the next request may come
+    unwritten  // nothing was written: the exchange holds the response
+  };
+
+  http_loan(http_core& c, pid l) noexcept : core(c), lender(l) { core.hold(); }
+  ~http_loan() {
+    drop_buffer(buffer);
+    sock.close();
+    core.drop();
+  }
+  http_loan(const http_loan&) = delete;
+  void hold() noexcept { holders.fetch_add(1, sync::relaxed); }
+  void drop() noexcept {
+    if (holders.fetch_sub(1, sync::acq_rel) == 1) delete this;
+  }
+  bool is_over() const noexcept { return over.load(sync::seq_cst) != 0; }
+  use_of used_for() const noexcept { return static_cast<use_of>(use.load(sync::relaxed)); }
+
+  http_core& core;
+  stream_socket sock;
+  read_buffer* buffer = nullptr;  // what has arrived and is not dealt with
+  const pid lender;
+  pid borrower{};
+  outcome_of outcome = cut;
+  bool can_end_chunks = false;  // cut between two chunks
+  bool until_close = false;     // only a reset tells that the body is not complete
+  sync::atomic<std::uint32_t> use;
+  sync::atomic<std::uint32_t> over;
+  sync::atomic<std::int64_t> progress;  // when the handler last got a piece of the body; sync::never: it waits for one
+  sync::atomic<std::uint32_t> holders{1};
+};
+
+}  // namespace coppice::internal
