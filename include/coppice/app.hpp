@@ -3,6 +3,7 @@
 // All public headers of the room app: for convenience; single headers compile faster.
 #pragma once
 
+#include <coppice/app/app_server.hpp>
 #include <coppice/app/event_stream.hpp>
 #include <coppice/app/http_handler.hpp>
 #include <coppice/app/http_message.hpp>

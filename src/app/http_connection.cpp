@@ -75,7 +75,7 @@ connection::~connection() {
     }
     core.open.fetch_sub(1, sync::seq_cst);  // pairs with the listener's pause: it sees this, or we see it paused
     core.leave();
-    if (core.accept_paused.load(sync::seq_cst) != 0) send_look(core.listener);
+    if (core.accept_paused.load(sync::seq_cst) != 0) send_look(core.listener_now());
   }
   core.drop();
 }
@@ -86,6 +86,15 @@ std::vector<pid> connections_of(http_core& core) {
   sync::lock_guard held(core.lock);
   for (const connection* c = core.first; c != nullptr && all.size() < all.capacity(); c = c->next) all.push_back(c->me);
   return all;
+}
+
+void wake_connections(http_core& core) {
+  for (const pid who : connections_of(core)) send_look(who);  // those whose socket is lent
+  sync::lock_guard held(core.lock);
+  for (const connection* c = core.first; c != nullptr; c = c->next) {
+    slot& s = *c->me.where();
+    wake(s, wait_number(s.wait.load(sync::seq_cst)));
+  }
 }
 
 namespace {
@@ -222,7 +231,7 @@ look::step look::run_one(std::string_view head) {
   if (const refusal why = x->parser.take_head(head)) return refuse(why);
   c_.buffer->begin += static_cast<std::uint32_t>(head.size());
   if (!x->parser.is_complete()) {
-    const body_rule rule = c_.core.handler.rule_for(http_request(x->parser.parts()));
+    const body_rule rule = x->service.handler.rule_for(http_request(x->parser.parts()));
     if (const refusal why = x->parser.limit_body(rule.max_bytes != 0 ? rule.max_bytes : c_.core.options.max_body_bytes))
       return refuse(why);
     if (rule.in_pieces) return lend_for_body(x);
@@ -255,6 +264,8 @@ look::step look::run_handler(own_exchange& x) {
   }
   if (!news) news = x.wait(ns(c_.core.options.handler_timeout));
   if (!news) return finish(*x, failed(last_answer(503, "the answer took too long")));
+  if (x.is_cut_off())
+    return finish(*x, failed(last_answer(503, c_.core.is_running() ? "the server was restarted" : "the server stops")));
   if (grant(x)) return step::lent;
   if (broken_) return step::over;
   return finish(*x, x->answered ? std::move(x->response) : failed(plain_answer(500)));
@@ -278,7 +289,7 @@ http_response look::failed(http_response r) {
 look::step look::lend_for_body(own_exchange& x) {
   flush();
   if (broken_) return step::over;
-  auto* loan = new http_loan(c_.core, c_.me);
+  auto* loan = new http_loan(c_.core, x->service, c_.me);
   loan->progress.store(sync::now(), sync::relaxed);
   lend(*loan, from_now(c_.core.options.handler_timeout));
   x.start(loan);  // if it does not, the loan is over at once, as after a crash
@@ -291,7 +302,7 @@ bool look::grant(own_exchange& x) {
   if (x->state.load(sync::seq_cst) != http_exchange::asks) return false;
   flush();
   if (broken_) return false;
-  auto* loan = new http_loan(c_.core, c_.me);
+  auto* loan = new http_loan(c_.core, x->service, c_.me);
   loan->borrower = x.process();
   loan->hold();  // for the request's process
   // Its views of the request have ended with its handler: only what is behind the request is kept.
@@ -377,6 +388,19 @@ bool watch_loan(connection& c) {
   const auto end_borrower = [&](std::string_view why) {
     send_exit(loan.borrower, c.me, exit_reason::shutdown_because(why));
   };
+  const auto kill_borrower = [&] {
+    if (c.overdue) return;
+    c.overdue = true;
+    send_exit(loan.borrower, pid{}, exit_reason::kill);
+    c.deadline = here().clock + linger_time;
+    loan.sock.set_deadline(c.deadline);
+  };
+  if (loan.service.is_over.load(sync::seq_cst) != 0) {
+    if (use == http_loan::events)
+      end_borrower("the server was restarted");
+    else
+      kill_borrower();
+  }
   if (use == http_loan::events && c.core.phase.load(sync::acquire) == http_core::closing)
     end_borrower("the server stops");
   if (loan.sock.is_gone() || (use == http_loan::events && loan.sock.hung_up())) end_borrower("the client has gone");
@@ -390,10 +414,7 @@ bool watch_loan(connection& c) {
       return true;
     }
     if (c.overdue) return false;  // it does not even end: its socket closes when it does
-    c.overdue = true;
-    send_exit(loan.borrower, pid{}, exit_reason::kill);
-    c.deadline = here().clock + linger_time;
-    loan.sock.set_deadline(c.deadline);
+    kill_borrower();
     return true;
   }
   c.deadline = sync::never;

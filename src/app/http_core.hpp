@@ -3,26 +3,26 @@
 // http_core: what the handles, the listener and the connections of one HTTP server share. Counted: it goes with the last of
 // them. Design note: docs/internals/io.md.
 //
-// Who may touch what: the options and the handler never change; counters and the phase are atomic; the list of connections
-// and of those who wait for the end is under `lock`.
+// Who may touch what: the options never change; counters and the phase are atomic; the list of connections, that of those who wait
+// for an end, and the listener are under `lock`, the current service is under `service_lock`.
 #pragma once
 
 #include <coppice/app/http_server.hpp>
 #include <coppice/base/detail/sync.hpp>
 #include <coppice/process/pid.hpp>
 
+#include "app/http_service.hpp"
 #include "process/stream_socket.hpp"
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace coppice::internal {
 
-namespace sync = detail::sync;
-
 struct connection;
 
-/// Somebody in http_server::stop.
+/// Somebody who waits for the end of all, or of a service.
 struct stop_waiter {
   detail::slot* who;
   std::uint64_t number;
@@ -32,9 +32,11 @@ struct http_core {
   /// running -> draining: answers say `Connection: close`; -> closing: idle connections close, too.
   enum phase_of : std::uint32_t { running, draining, closing };
 
-  http_core(http_handler&& h, const http_server_options& o, system& s) : handler(std::move(h)), options(o), in(s) {}
+  http_core(http_handler&& h, const http_server_options& o, system& s)
+      : options(o), in(s), service_(new http_service(std::move(h))) {}
+  ~http_core() { delete service_; }
+  http_core(const http_core&) = delete;
 
-  const http_handler handler;
   const http_server_options options;
   system& in;
   std::uint16_t port = 0;
@@ -48,9 +50,10 @@ struct http_core {
   sync::atomic<std::uint64_t> idle_closed;
   sync::atomic<std::uint32_t> accept_paused;  // the listener waits for a connection to close
   sync::atomic<std::uint32_t> handles{1};
-  pid listener{};
+  sync::atomic<std::uint32_t> awaited_services;  // how many wait for the end of a service
 
   sync::spinlock lock;
+  pid listener{};
   connection* first = nullptr;
   std::vector<stop_waiter> waiters;
 
@@ -61,6 +64,29 @@ struct http_core {
   bool is_running() const noexcept { return phase.load(sync::relaxed) == running; }
   /// One of the living has ended: wakes those who wait for the last.
   void leave() noexcept;
+  void wake_waiters() noexcept;
+  pid listener_now() noexcept {
+    sync::lock_guard held(lock);
+    return listener;
+  }
+
+  /// What answers a request that begins now, held.
+  http_service& take_service() noexcept {
+    sync::lock_guard held(service_lock_);
+    service_->holders.fetch_add(1, sync::relaxed);
+    return *service_;
+  }
+  /// A holder of `s` less; the last one destroys it.
+  void give_service(http_service& s) noexcept;
+  /// From now on requests begin with `fresh`.   Returns: what was there; its hold passes to the caller.
+  http_service& put_service(http_service& fresh) noexcept {
+    sync::lock_guard held(service_lock_);
+    return *std::exchange(service_, &fresh);
+  }
+
+ private:
+  sync::spinlock service_lock_;
+  http_service* service_;
 };
 
 /// A behaviour that knows `io_ready` and nothing else.
@@ -77,9 +103,9 @@ constexpr detail::behaviour socket_behaviour(std::string_view name,
 /// Takes the node. False: it was something else, and was refused.
 bool take_io_ready(detail::node* n) noexcept;
 
-/// Starts the process that accepts on `s`, which belongs to it from now on, and watches it.
-/// Throws: std::system_error, exit_error.
-pid start_listener(http_core& core, const char* address, std::uint16_t port);
+/// Starts the process that accepts on `fd`, which belongs to it from now on; when that is killed, another one goes on.
+/// Takes `fd` in any case.   Throws: std::system_error, exit_error.
+void start_listener(http_core& core, int fd);
 
 /// Starts the process of the connection `fd`. Takes `fd` in any case.   Throws: std::system_error, exit_error.
 void start_connection(http_core& core, int fd);
@@ -88,5 +114,9 @@ void start_connection(http_core& core, int fd);
 void send_look(pid who) noexcept;
 /// The pids of all connections.
 std::vector<pid> connections_of(http_core& core);
+/// Lets every connection with a request under way ask whether that has still time.
+void wake_connections(http_core& core);
+/// Whether the calling process answers one of this server's requests.
+bool is_in_request_of(const http_core& core) noexcept;
 
 }  // namespace coppice::internal

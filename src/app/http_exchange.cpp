@@ -65,7 +65,8 @@ struct request_job {
 
   void answer();
   void borrow();
-  void stream();
+  void stream(const std::string& asked);
+  std::string asked_for() const;
   http_exchange* shared;
   http_loan* loan;
 };
@@ -93,9 +94,15 @@ void request_job::operator()() {
     if (!shared->response.stream || !is_proper(shared->response) || is_bodiless(shared->response.status) ||
         shared->parser.parts().method == http_method::head)
       return;
+    const std::string asked = asked_for();  // its bytes may be gone when the socket has been borrowed
     if (loan == nullptr) borrow();
-    stream();
+    stream(asked);
   } catch (const client_gone&) {}
+}
+
+std::string request_job::asked_for() const {
+  const http_request::parts parts = shared->parser.parts();
+  return std::string(parts.method_text) + ' ' + std::string(parts.target.substr(0, 200));
 }
 
 /// Runs the handler.
@@ -105,13 +112,13 @@ void request_job::answer() {
   if (loan != nullptr) parts.source = &pieces.emplace(*shared, *loan);
   const http_request request(parts);
   try {
-    shared->response = shared->core.handler(request);
+    shared->response = shared->service.handler(request);
   } catch (const detail::unwind&) {
     throw;
   } catch (const http_error& e) {
     shared->response = plain_answer(e.status(), e.what());
   } catch (...) {  // the crash report says what was asked
-    label(std::string(request.method_text()) + ' ' + std::string(request.target().substr(0, 200)));
+    label(asked_for());
     throw;
   }
   shared->answered = true;
@@ -133,7 +140,7 @@ void request_job::borrow() {
 }
 
 /// Sends what the response's stream writes. The request is gone by then: an idle stream keeps little.
-void request_job::stream() {
+void request_job::stream(const std::string& asked) {
   loan->outcome = http_loan::cut;
   loan->use.store(http_loan::streaming, sync::relaxed);
   http_core& core = loan->core;
@@ -141,8 +148,6 @@ void request_job::stream() {
   http_response response = std::move(shared->response);
   answer_form form = form_for(*shared, response);
   if (form.old_client && !response.stream_length) form.close = true;
-  const std::string asked =
-      std::string(shared->parser.parts().method_text) + ' ' + std::string(shared->parser.parts().target.substr(0, 200));
   shared->state.store(http_exchange::done, sync::seq_cst);
   std::exchange(shared, nullptr)->drop();
   http_sender sender(*loan, response, form);
@@ -176,7 +181,8 @@ constexpr detail::class_descriptor request_class{.name = "http_request",
 
 bool is_done(void* raw) { return static_cast<http_exchange*>(raw)->state.load(sync::seq_cst) == http_exchange::done; }
 bool has_news(void* raw) {
-  return static_cast<http_exchange*>(raw)->state.load(sync::seq_cst) != http_exchange::running;
+  const auto& x = *static_cast<http_exchange*>(raw);
+  return x.state.load(sync::seq_cst) != http_exchange::running || x.service.is_over.load(sync::seq_cst) != 0;
 }
 
 }  // namespace
@@ -188,12 +194,14 @@ answer_form form_for(const http_exchange& x, const http_response& r) {
           .old_client = asked.version < 11};
 }
 
-http_exchange::http_exchange(http_core& c, detail::slot& w) : core(c), waiter(w), parser(parser_limits{}) {
+http_exchange::http_exchange(http_core& c, detail::slot& w)
+    : core(c), service(c.take_service()), waiter(w), parser(parser_limits{}) {
   core.hold();
 }
 
 http_exchange::~http_exchange() {
   drop_buffer(kept);
+  core.give_service(service);
   core.drop();
 }
 
@@ -226,6 +234,17 @@ bool own_exchange::start(http_loan* loan) {
 
 bool own_exchange::wait(std::int64_t timeout) {
   return wait_until(x_->waiter, x_->number, wait_state::signals, timeout, &has_news, x_);
+}
+
+bool own_exchange::is_cut_off() const noexcept {
+  return x_->service.is_over.load(sync::seq_cst) != 0 && x_->state.load(sync::seq_cst) != http_exchange::done;
+}
+
+bool is_in_request_of(const http_core& core) noexcept {
+  slot& s = detail::here();
+  if (s.cls != &request_class) return false;
+  const auto& job = *static_cast<request_job*>(detail::state_of(s));
+  return &(job.shared != nullptr ? job.shared->core : job.loan->core) == &core;
 }
 
 }  // namespace coppice::internal

@@ -33,6 +33,7 @@ struct http_exchange {
   }
 
   http_core& core;
+  http_service& service;  // of the moment when the request began
   detail::slot& waiter;  // the connection, in its wait `number`
   std::uint64_t number = 0;
   sync::atomic<std::uint32_t> holders{1};
@@ -62,8 +63,10 @@ class own_exchange {
 
   /// Starts the request's process, with `loan` if there is one. False: none starts any more.
   bool start(http_loan* loan = nullptr);
-  /// Waits until it has ended, or asks for the socket. False: `timeout` ns have passed.   Throws: detail::unwind.
+  /// Waits until it has ended, asks for the socket, or is cut off. False: `timeout` ns have passed.   Throws: detail::unwind.
   bool wait(std::int64_t timeout);
+  /// Its service has come to its end, and it has not.
+  bool is_cut_off() const noexcept;
   pid process() const noexcept { return process_; }
   /// The exchange, which the caller has to drop; the process goes on.
   http_exchange* release() noexcept { return std::exchange(x_, nullptr); }

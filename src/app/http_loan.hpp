@@ -27,10 +27,14 @@ struct http_loan {
     unwritten  // nothing was written: the exchange holds the response
   };
 
-  http_loan(http_core& c, pid l) noexcept : core(c), lender(l) { core.hold(); }
+  http_loan(http_core& c, http_service& s, pid l) noexcept : core(c), service(s), lender(l) {
+    core.hold();
+    service.holders.fetch_add(1, sync::relaxed);
+  }
   ~http_loan() {
     drop_buffer(buffer);
     sock.close();
+    core.give_service(service);
     core.drop();
   }
   http_loan(const http_loan&) = delete;
@@ -42,6 +46,7 @@ struct http_loan {
   use_of used_for() const noexcept { return static_cast<use_of>(use.load(sync::relaxed)); }
 
   http_core& core;
+  http_service& service;  // of the request
   stream_socket sock;
   read_buffer* buffer = nullptr;  // what has arrived and is not dealt with
   const pid lender;

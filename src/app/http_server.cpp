@@ -8,6 +8,7 @@
 #include <coppice/app/http_server.hpp>
 
 #include "app/http_core.hpp"
+#include "app/port_holder.hpp"
 #include "process/mailbox.hpp"
 #include "process/signal.hpp"
 #include "process/spawn.hpp"
@@ -37,16 +38,35 @@ constexpr std::int64_t report_every = 60'000'000'000;
 struct listener {
   explicit listener(http_core& c) noexcept : core(c) { core.hold(); }
   ~listener() {
+    if (counted && core.is_running()) hand_on();  // it was killed
     sock.close();
     if (counted) core.leave();
     core.drop();
   }
   listener(const listener&) = delete;
+  void hand_on() noexcept;
   http_core& core;
   stream_socket sock;
   std::int64_t reported = -report_every;
   bool counted = false;
 };
+
+/// Clients that connect meanwhile wait in the kernel's queue.
+void listener::hand_on() noexcept {
+  const std::string port = std::to_string(core.port);
+  try {
+    start_listener(core, sock.release());
+    write_report({.level = log_level::warning,
+                  .kind = "http",
+                  .headline = "http_server on port " + port + ": its listener was ended, another one goes on with the socket"});
+  } catch (const std::exception& e) {
+    if (core.in.closing.load(sync::relaxed) != 0) return;  // all end
+    write_report({.level = log_level::error,
+                  .kind = "http",
+                  .headline = "http_server on port " + port + ": its listener was ended, and no other one can be started",
+                  .fields = {{"why", e.what()}}});
+  }
+}
 
 bool is_shortage(int error) noexcept {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
@@ -121,23 +141,32 @@ constexpr detail::class_descriptor listener_class{
 
 }  // namespace
 
-pid start_listener(http_core& core, const char* address, std::uint16_t port) {
-  slot& s = new_process(listener_class, core.in);
+void start_listener(http_core& core, int fd) {
+  slot* made = nullptr;
+  try {
+    made = &new_process(listener_class, core.in);
+  } catch (...) {
+    ::close(fd);
+    throw;
+  }
+  slot& s = *made;
   auto& l = *::new (detail::state_of(s)) listener(core);
   detail::set(s, detail::started);
   const pid who = detail::pid_of(s);
   try {
-    l.sock = stream_socket::listen(core.in, address, port, backlog, who);
-    core.port = l.sock.local_port();
+    l.sock = stream_socket(core.in, fd, who);
   } catch (...) {
     end_process(s, exit_reason::normal);
     throw;
   }
   l.counted = true;
   core.living.fetch_add(1, sync::relaxed);
-  core.listener = who;
+  {
+    sync::lock_guard held(core.lock);
+    core.listener = who;
+  }
   leave(s);
-  return who;
+  if (!core.is_running()) send_look(who);  // a stop that began meanwhile may have told another one
 }
 
 bool take_io_ready(node* n) noexcept {
@@ -159,28 +188,97 @@ void send_look(pid who) noexcept {
 // --- stopping --------------------------------------------------------------------------------------------------------
 
 void http_core::leave() noexcept {
-  if (living.fetch_sub(1, sync::seq_cst) != 1) return;
-  std::vector<stop_waiter> all;
-  {
-    sync::lock_guard held(lock);
-    all.swap(waiters);
-  }
-  for (const stop_waiter& w : all) wake(*w.who, w.number);
+  if (living.fetch_sub(1, sync::seq_cst) == 1) wake_waiters();
+}
+
+void http_core::wake_waiters() noexcept {
+  sync::lock_guard held(lock);
+  for (const stop_waiter& w : waiters) wake(*w.who, w.number);
+}
+
+void http_core::give_service(http_service& s) noexcept {
+  if (s.holders.fetch_sub(1, sync::seq_cst) == 1) delete &s;
+  if (awaited_services.load(sync::seq_cst) != 0) wake_waiters();  // pairs with service_end: it sees this, or we see it
 }
 
 namespace {
 
+/// The calling process or thread among those who wait for an end.
+class end_wait {
+ public:
+  explicit end_wait(http_core& core) : core_(core), me_(detail::here()), number_(begin_wait(me_)) {
+    sync::lock_guard held(core_.lock);
+    core_.waiters.push_back({&me_, number_});
+  }
+  ~end_wait() {
+    sync::lock_guard held(core_.lock);
+    std::erase_if(core_.waiters, [this](const stop_waiter& w) { return w.who == &me_; });
+  }
+  end_wait(const end_wait&) = delete;
+  bool operator()(std::int64_t timeout, bool (*is_over)(void*), void* of) {
+    return wait_until(me_, number_, wait_state::signals, timeout, is_over, of);
+  }
+
+ private:
+  http_core& core_;
+  slot& me_;
+  const std::uint64_t number_;
+};
+
 bool is_over(void* raw) { return static_cast<http_core*>(raw)->living.load(sync::seq_cst) == 0; }
 
 /// Waits until nothing of the server lives. False: the time is up.
-bool wait_for_end(http_core& core, std::int64_t timeout) {
-  slot& me = detail::here();
-  const std::uint64_t number = begin_wait(me);
-  {
-    sync::lock_guard held(core.lock);
-    core.waiters.push_back({&me, number});
+bool wait_for_end(http_core& core, std::int64_t timeout) { return end_wait(core)(timeout, &is_over, &core); }
+
+constexpr std::int64_t answer_time = 20'000'000;  // ns, for a request that was cut off to be answered with 503
+constexpr int answer_rounds = 50;
+
+/// An old service, held until whoever waits for its end gives up.
+class service_end {
+ public:
+  service_end(http_core& core, http_service& s) noexcept : core_(core), service_(s) {
+    core_.awaited_services.fetch_add(1, sync::seq_cst);
   }
-  return wait_until(me, number, wait_state::signals, timeout, &is_over, &core);
+  ~service_end() {
+    core_.awaited_services.fetch_sub(1, sync::seq_cst);
+    core_.give_service(service_);
+  }
+  service_end(const service_end&) = delete;
+  bool wait(std::int64_t timeout) { return end_wait(core_)(timeout, &is_alone, &service_); }
+  /// Its requests have had their time.   Returns: how many those are.
+  std::size_t cut_off() {
+    const std::size_t left = service_.holders.load(sync::seq_cst) - 1;
+    service_.is_over.store(1, sync::seq_cst);
+    for (int round = 0; round < answer_rounds; ++round) {
+      wake_connections(core_);
+      if (wait(answer_time)) break;
+    }
+    return left;
+  }
+
+ private:
+  static bool is_alone(void* raw) { return static_cast<http_service*>(raw)->holders.load(sync::seq_cst) == 1; }
+  http_core& core_;
+  http_service& service_;
+};
+
+std::int64_t limit_of(duration d) noexcept { return d == infinity ? sync::never : std::max(d.count(), std::int64_t{0}); }
+
+http_restart_result restart(http_core& core, http_handler&& handler, duration limit) {
+  http_service& fresh = *new http_service(std::move(handler));
+  service_end old(core, core.put_service(fresh));
+  http_restart_result result;
+  if (!old.wait(limit_of(limit))) result.cut_off = old.cut_off();
+  return result;
+}
+
+/// Answers with 503 what is under way.
+void end_requests(http_core& core) {
+  http_service& now = core.take_service();
+  now.is_over.store(1, sync::seq_cst);
+  core.give_service(now);
+  wake_connections(core);
+  wait_for_end(core, answer_time);
 }
 
 http_stop_result stop(http_core& core, duration drain) {
@@ -190,16 +288,17 @@ http_stop_result stop(http_core& core, duration drain) {
   const std::int64_t grace = std::min(limit / 2, std::int64_t{250'000'000});
   std::uint32_t running = http_core::running;
   core.phase.cas(running, http_core::draining, sync::seq_cst);
-  send_look(core.listener);
+  send_look(core.listener_now());
   if (!wait_for_end(core, grace)) {
     core.phase.store(http_core::closing, sync::seq_cst);
     for (const pid who : connections_of(core)) send_look(who);
     if (!wait_for_end(core, limit - grace)) {
+      result.cut_off = core.open.load(sync::relaxed);
+      end_requests(core);
       for (int round = 0; round < 50 && !is_over(&core); ++round) {
         const std::vector<pid> left = connections_of(core);
-        if (round == 0) result.cut_off = left.size();
         for (const pid who : left) send_exit(who, pid{}, exit_reason::kill);
-        send_exit(core.listener, pid{}, exit_reason::kill);
+        send_exit(core.listener_now(), pid{}, exit_reason::kill);
         wait_for_end(core, 20'000'000);
       }
     }
@@ -211,9 +310,11 @@ http_stop_result stop(http_core& core, duration drain) {
 http_server_error explain(const std::system_error& e, const http_server_options& o) {
   const std::string place = o.address + ":" + std::to_string(o.port);
   switch (e.code().value()) {
-    case EADDRINUSE:
-      return {http_server_error::port_in_use,
-              "port " + std::to_string(o.port) + " is in use: another program listens on " + place};
+    case EADDRINUSE: {
+      const std::string holder = port_holder(static_cast<std::uint16_t>(o.port));
+      return {http_server_error::port_in_use, "port " + std::to_string(o.port) + " is in use: " +
+                                                  (holder.empty() ? "another program" : holder) + " listens on " + place};
+    }
     case EACCES:
     case EPERM:
       return {http_server_error::not_permitted,
@@ -240,7 +341,9 @@ result<http_server, http_server_error> try_run_server_core(http_handler&& handle
   auto* core = new internal::http_core(std::move(handler), options, in);
   http_server server(core);
   try {
-    internal::start_listener(*core, options.address.c_str(), static_cast<std::uint16_t>(options.port));
+    auto socket = internal::stream_socket::listen(in, options.address.c_str(), static_cast<std::uint16_t>(options.port), internal::backlog);
+    core->port = socket.local_port();
+    internal::start_listener(*core, socket.release());
   } catch (const std::system_error& e) {
     return error(internal::explain(e, options));
   } catch (const exit_error& e) {
@@ -279,6 +382,12 @@ http_server_statistics http_server::statistics() const noexcept {
 http_stop_result http_server::stop(duration drain) const {
   return core_ != nullptr ? internal::stop(*core_, drain) : http_stop_result{};
 }
+
+http_restart_result http_server::restart_core(http_handler&& handler, duration limit) const {
+  return internal::restart(*core_, std::move(handler), limit);
+}
+
+bool http_server::is_answering_here() const noexcept { return core_ != nullptr && internal::is_in_request_of(*core_); }
 
 int port_from(int argc, const char* const* argv, int otherwise) {
   const char* text = argc > 1 ? argv[1] : std::getenv("PORT");

@@ -135,6 +135,11 @@ void stream_socket::close() noexcept {
   if (poll_descriptor* pd = std::exchange(pd_, nullptr)) pd->of->close(*pd);
 }
 
+int stream_socket::release() noexcept {
+  poll_descriptor* pd = std::exchange(pd_, nullptr);
+  return pd->of->release(*pd);
+}
+
 stream_socket stream_socket::listen(system& in, const char* address, std::uint16_t port, int backlog, pid owner) {
   const sockaddr_in a = address_of(address, port);
   raw_socket s;

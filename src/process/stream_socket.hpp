@@ -52,6 +52,8 @@ class stream_socket {
   int fd() const noexcept { return pd_->fd; }
   std::uint16_t local_port() const;
   void close() noexcept;
+  /// Ends the watching.   Returns: the descriptor, open; it is the caller's.
+  int release() noexcept;
   /// No more will be written; the other side reads the end.
   void end_writing() noexcept;
   /// Closing will throw away what is under way: the other side reads an error instead of the end.

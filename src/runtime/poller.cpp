@@ -151,12 +151,28 @@ poll_descriptor* poller::open(int fd, const poll_owner& owner) {
 }
 
 void poller::close(poll_descriptor& pd) noexcept {
+  ::close(forget(pd));  // ends the registration, too
+  give_when_quiet(pd);
+}
+
+int poller::release(poll_descriptor& pd) noexcept {
+  const int fd = forget(pd);
+  ::epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);  // it belongs to the open file, which lives on
+  give_when_quiet(pd);
+  return fd;
+}
+
+int poller::forget(poll_descriptor& pd) noexcept {
   const int fd = pd.fd;
   COPPICE_ASSERT(fd >= 0, "a socket is closed once");
   pd.fd = -1;
   pd.noticed.store(1, sync::seq_cst);
   pd.owner.store(nullptr, sync::relaxed);
-  ::close(fd);                        // ends the registration, too
+  return fd;
+}
+
+/// Its socket is not watched any more. A timer that fires just now gives it back itself.
+void poller::give_when_quiet(poll_descriptor& pd) noexcept {
   open_.fetch_sub(1, sync::release);  // keeps the chain of those who opened: see wait
   {
     sync::lock_guard held(pd.timer_lock);

@@ -86,6 +86,8 @@ class poller {
   poll_descriptor* open(int fd, const poll_owner& owner = {});
   /// Closes the socket and gives the descriptor back.
   void close(poll_descriptor& pd) noexcept;
+  /// Ends the watching and gives the descriptor back.   Returns: the socket, open.
+  int release(poll_descriptor& pd) noexcept;
   /// The owner is about to look at the socket: whatever arrives from now on sends a new notice.
   static void clear_notice(poll_descriptor& pd) noexcept { pd.noticed.exchange(0, sync::acq_rel); }
   /// A notice not later than `deadline`, unless it is moved before then. Moving it away costs a store.
@@ -113,6 +115,8 @@ class poller {
   void handle(const events& got) noexcept;
   void make_ready(poll_side& side) noexcept;
   void make_readable(poll_descriptor& pd) noexcept;
+  int forget(poll_descriptor& pd) noexcept;
+  void give_when_quiet(poll_descriptor& pd) noexcept;
   poll_descriptor* take();
   void give(poll_descriptor& pd) noexcept;
 

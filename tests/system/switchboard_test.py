@@ -480,9 +480,9 @@ class SwitchboardTest(unittest.TestCase):
 
     def test_what_is_not_known_cannot_be_crashed(self):
         board = self.start("--allow-crash")
-        for name in ("whatever", "front", "switchboard", "application_controller", "%00", "ch3%20"):
+        for name in ("whatever", "switchboard", "application_controller", "%00", "ch3%20"):
             status, said = board.ask("POST", f"/crash/{name}")
-            self.assertEqual((status, "ch3, lease_book, ledger, session" in said["error"]), (404, True), name)
+            self.assertEqual((status, "ch3, lease_book, ledger, front, session" in said["error"]), (404, True), name)
         self.assertEqual(board.ask("POST", "/crash/session", session="nobody")[0], 404)
         self.assertEqual(board.ask("POST", "/crash/session")[0], 400)
         self.assertEqual(board.ask("GET", "/crash/ch3")[0], 405)
@@ -510,6 +510,70 @@ class SwitchboardTest(unittest.TestCase):
         crash = next(r for r in reports if r["kind"] == "server")
         self.assertEqual((crash["level"], crash["doing"], crash["fields"]["why"]),
                          ("error", "handle_cast(break_down{})", "std::runtime_error: crashed on purpose"))
+
+    # --- restarts ------------------------------------------------------------------------------------------------------
+
+    def generation(self, board):
+        return board.ask("GET", "/healthz")[1]["generation"]
+
+    def restart(self, board):
+        """Restarts it, and waits until the next routes answer."""
+        before = self.generation(board)
+        self.assertEqual(board.ask("POST", "/admin/restart"), (202, {"restarting": True}))
+        self.assertTrue(eventually(lambda: self.generation(board) == before + 1))
+
+    def test_it_is_restarted_on_request_and_no_connection_is_closed(self):
+        board = self.start("--allow-restart")
+        self.assertEqual(board.ask("POST", "/channels", session="ann"), (201, {"channel": 1}))
+        kept = http.client.HTTPConnection("127.0.0.1", board.port, timeout=LIMIT)
+        with contextlib.closing(kept):
+            kept.connect()
+            s = kept.sock
+            for generation in range(1, 6):
+                kept.request("GET", "/healthz")
+                self.assertEqual(json.loads(kept.getresponse().read())["generation"], generation)
+                self.restart(board)
+            self.assertIs(kept.sock, s)
+        self.assertEqual(board.ask("GET", "/sessions")[1]["sessions"], [{"name": "ann", "channels": [1]}])
+        self.check_nothing_lost(board)
+
+    def test_it_is_not_restarted_without_the_flag(self):
+        board = self.start()
+        self.assertEqual(board.ask("POST", "/admin/restart")[0], 403)
+        self.assertEqual(self.generation(board), 1)
+
+    def test_restarts_under_load_fail_no_request(self):
+        if WRK is None:
+            self.skipTest("wrk is not installed")
+        board = self.start("--allow-restart")
+        load = subprocess.Popen([WRK, "-t1", "-c64", "-d3s", "-s", os.path.join(HERE, "channels.lua"), f"http://127.0.0.1:{board.port}"],
+                                stdout=subprocess.PIPE, text=True)
+        restarts = 0
+        while load.poll() is None:
+            self.restart(board)
+            restarts += 1
+        said = load.communicate(timeout=LIMIT)[0]
+        counts = dict(re.findall(r"(\w+) (\d+)", said[said.index("taken "):]))
+        print(f"wrk, with {restarts} restarts: {counts}", file=sys.stderr)
+        self.assertGreater(restarts, 10)
+        self.assertGreater(int(counts["taken"]), 100)
+        self.assertEqual((counts["twice"], counts["wrong"], counts["errors"]), ("0", "0", "0"), said)
+        self.check_nothing_lost(board)
+
+    def test_the_crash_of_the_front_is_no_outage(self):
+        board = self.start("--allow-crash", "--allow-restart", stderr=subprocess.DEVNULL)
+        kept = http.client.HTTPConnection("127.0.0.1", board.port, timeout=LIMIT)
+        with contextlib.closing(kept):
+            for _ in range(5):
+                kept.request("POST", "/crash/front")  # by a request of the server that the front has started
+                answer = kept.getresponse()
+                said = json.loads(answer.read())
+                self.assertEqual(answer.status, 202)
+                self.assertNotEqual(said["crashed"], said["now"])
+        self.assertEqual(self.generation(board), 1)
+        self.restart(board)
+        self.assertEqual(board.end(), 0)
+        self.assertIn("answered", board.process.stdout.read())
 
     # --- bad clients ---------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@
 #include "account.hpp"
 #include "ch3.hpp"
 #include "counters.hpp"
+#include "front.hpp"
 #include "lease_book.hpp"
 #include "ledger.hpp"
 #include "session.hpp"
@@ -197,8 +198,9 @@ http_response crash(const http_request& r) {
   if (name == "ch3") return crash_server(ch3::server);
   if (name == "lease_book") return crash_server(lease_book::server);
   if (name == "ledger") return crash_server(ledger::server);
+  if (name == "front") return crash_server(front::server);
   if (name == "session") return crash_session(r);
-  return failure(404, "what can be crashed: ch3, lease_book, ledger, session (X-Session says which)");
+  return failure(404, "what can be crashed: ch3, lease_book, ledger, front, session (X-Session says which)");
 }
 
 http_response crash_refused() { return failure(403, "only a switchboard that was started with --allow-crash crashes on purpose"); }
@@ -215,7 +217,13 @@ http_response counted(const router& all, const http_request& r) {
   }
 }
 
-http_response health() { return answer(200, {{"status", "ok"}}); }
+/// Not here: a handler cannot wait for its own end.
+http_response restart_server() {
+  cast(front::server, front::restart{});
+  return answer(202, {{"restarting", true}});
+}
+
+http_response restart_refused() { return failure(403, "only a switchboard that was started with --allow-restart is restarted from outside"); }
 
 }  // namespace
 
@@ -231,7 +239,7 @@ std::optional<duration> parse_time_to_live(std::string_view text) {
   return std::nullopt;
 }
 
-http_handler channel_routes(const settings& s) {
+http_handler channel_routes(const settings& s, int generation) {
   router all{post("/channels", [idle = s.session_idle](const http_request& r) { return allocate(r, idle); }),
              del("/channels/:number", &release),
              get("/channels", &list),
@@ -240,7 +248,8 @@ http_handler channel_routes(const settings& s) {
              get("/sessions", &list_sessions),
              del("/sessions", &end_session),
              s.allow_crash ? post("/crash/:name", &crash) : post("/crash/:name", &crash_refused),
-             get("/healthz", &health)};
+             s.allow_restart ? post("/admin/restart", &restart_server) : post("/admin/restart", &restart_refused),
+             get("/healthz", [generation] { return answer(200, {{"status", "ok"}, {"generation", generation}}); })};
   return [all = std::move(all)](const http_request& r) { return counted(all, r); };
 }
 

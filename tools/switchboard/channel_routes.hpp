@@ -12,9 +12,10 @@
 //     GET    /ledger               200 {"house":…,"anonymous":…,"ended":…,"sessions":[{"name":"…","balance":…}],"total":0}: all of
 //                                  one moment; "ended" is what sessions owed that are no more
 //     GET    /counters             200 {"GET":{"200":…},"POST":{"201":…,"503":…}}: what was answered so far
-//     POST   /crash/:name          an exception in a handler of ch3, lease_book, ledger or, with X-Session, of a session: 202 when it
+//     POST   /crash/:name          an exception in a handler of ch3, lease_book, ledger, front or, with X-Session, of a session: 202 when it
 //                                  has ended and, of a server of the tree, the next one runs; 403 unless --allow-crash
-//     GET    /healthz              200
+//     POST   /admin/restart        the routes are made anew, no connection is closed: 202; 403 unless --allow-restart
+//     GET    /healthz              200 {"status":"ok","generation":…}
 //
 // `X-Session: whatever text` at POST /channels makes the channel that session's: it comes back when the session ends.
 //
@@ -34,7 +35,8 @@
 
 namespace switchboard {
 
-coppice::http_handler channel_routes(const settings& s);
+/// `generation`: how many times they were made.
+coppice::http_handler channel_routes(const settings& s, int generation);
 
 /// `500ms`, `5s`, `2min`, `1h`: above zero, at most 30 days.
 std::optional<coppice::duration> parse_time_to_live(std::string_view text);

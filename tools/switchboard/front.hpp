@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// front: owns the HTTP server: it listens as long as this process lives. At an orderly end it lets what is under way end.
+// front: starts the HTTP server, restarts it when it is told to, and at an orderly end lets what is under way end. The server itself is
+// in an atom and belongs to the program: it runs on when the front crashes, and the next one takes it over.
 #pragma once
 
-#include <coppice/app/http_server.hpp>
+#include <coppice/app/app_server.hpp>
 #include <coppice/otp/gen_server.hpp>
 
 #include <cstdio>
+#include <stdexcept>
 #include <tuple>
 
 #include "channel_routes.hpp"
@@ -14,29 +16,43 @@
 
 namespace switchboard {
 
+// [server]
+/// The program's HTTP server. Each start and each restart makes the routes anew.
+inline coppice::app_server& web_server(const settings& s = {}) {
+  static coppice::app_server server(
+      [s, generation = 0]() mutable { return channel_routes(s, ++generation); }, {.address = s.address});
+  return server;
+}
+// [/server]
+
 struct front {
   static constexpr coppice::named<front> server{"front"};
   static constexpr coppice::server_options options{.trap_exit = true};
 
   struct which_port { using reply = int; };
+  struct restart {};
+  using protocol = coppice::messages<which_port, restart, break_down>;
 
+  // [init]
   auto init(settings s) {
-    http = coppice::run_server(channel_routes(s), {.port = s.port, .address = s.address});
+    if (!web_server(s).is_running()) web_server().start(s.port);
     return coppice::ok();
   }
-  int handle_call(which_port) const { return http.port(); }
+  // [/init]
+  int handle_call(which_port) const { return web_server().port(); }
+  void handle_cast(restart) { web_server().restart(drain_time); }
+  void handle_cast(break_down) { throw std::runtime_error("crashed on purpose"); }
 
   void terminate(const coppice::exit_reason& why) {
-    if (!why.is_quiet()) return;                     // the server's handle goes with us
-    const coppice::http_stop_result stopped = http.stop(drain_time);
+    if (!why.is_quiet()) return;                       // the next front finds it running
+    const coppice::http_server http = web_server().server();
+    const coppice::http_stop_result stopped = web_server().stop(drain_time);
     const coppice::http_server_statistics all = http.statistics();
     std::printf("switchboard: answered %llu requests on %llu connections; closed %zu idle, cut off %zu\n",
                 static_cast<unsigned long long>(all.requests), static_cast<unsigned long long>(all.accepted), stopped.idle_closed, stopped.cut_off);
     std::fflush(stdout);
   }
-
-  coppice::http_server http{};
-  auto fields() const { return std::tuple(http ? int{http.port()} : 0); }
+  auto fields() const { return std::tuple(web_server().port()); }
 };
 
 }  // namespace switchboard

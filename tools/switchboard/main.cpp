@@ -32,7 +32,8 @@ using namespace switchboard;
 
 settings settings_of(const config& c) {
   return {.port = c.get<int>("port"), .channels = c.get<int>("channels"), .address = c.get<std::string>("address"),
-          .allow_crash = c.get<bool>("allow-crash"), .sessions = c.get<unsigned>("session.most"),
+          .allow_crash = c.get<bool>("allow-crash"), .allow_restart = c.get<bool>("allow-restart"),
+          .sessions = c.get<unsigned>("session.most"),
           .session_idle = c.get<duration>("session.idle"), .session_credit = c.get<std::int64_t>("session.credit"),
           .price = c.get<std::int64_t>("price")};
 }
@@ -92,7 +93,8 @@ int main(int argc, char** argv) {
               .options = {{.key = "port", .fallback = 8888, .help = "0 takes any free one", .environment = "PORT", .positional = true, .least = 0, .most = 65535},
                           {.key = "channels", .fallback = 8, .help = "how many there are", .least = 1, .most = 1'000'000},
                           {.key = "address", .fallback = "127.0.0.1", .help = "where to listen; 0.0.0.0 for every network"},
-                          {.key = "allow-crash", .fallback = false, .help = "POST /crash/ch3, /crash/lease_book, /crash/ledger, /crash/session"},
+                          {.key = "allow-crash", .fallback = false, .help = "POST /crash/ch3, /crash/lease_book, /crash/ledger, /crash/front, /crash/session"},
+                          {.key = "allow-restart", .fallback = false, .help = "POST /admin/restart"},
                           {.key = "restarts", .fallback = 50, .help = "of crashed servers in 10 s; one more ends the program", .least = 0, .most = 1'000'000},
                           {.key = "session.most", .fallback = 10'000, .help = "how many sessions there may be", .least = 1, .most = 10'000'000},
                           {.key = "session.idle", .fallback = duration(1h), .help = "after which an unused session ends", .least = 1},

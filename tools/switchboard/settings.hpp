@@ -17,6 +17,7 @@ struct settings {
   int channels = 8;
   std::string address = "127.0.0.1";
   bool allow_crash = false;
+  bool allow_restart = false;
   unsigned sessions = 10'000;
   coppice::duration session_idle = std::chrono::hours(1);
   std::int64_t session_credit = 1000;  // how much a session may owe

@@ -65,7 +65,12 @@ struct http_server_statistics {
 /// How a stop went.
 struct http_stop_result {
   std::size_t idle_closed = 0;  ///< connections without a request under way
-  std::size_t cut_off = 0;      ///< requests that were not done in time
+  std::size_t cut_off = 0;      ///< requests that were not done in time: answered with 503, or closed
+};
+
+/// How a restart went.
+struct http_restart_result {
+  std::size_t cut_off = 0;  ///< requests of the old handler that were not done in time: answered with 503
 };
 
 /// A handle of a running HTTP server; copies mean the same one. When the last handle goes, the server stops at once.
@@ -91,7 +96,20 @@ class http_server {
   /// Blocks:  the calling process or thread, at most `drain` and a little.
   http_stop_result stop(duration drain = 5s) const;
 
+  /// Has every request that begins from now on answered by `handler`. No connection is closed and none is refused: those that are
+  /// open take the new handler with their next request (docs/guide/restarting.md). Then lets what the old one has under way end.
+  /// Returns: when the old handler is gone, or `limit` has passed: how many of its requests were cut off then.
+  /// Fails:   std::bad_alloc; then nothing has changed.
+  /// Blocks:  the calling process or thread, at most `limit` and a little. In one of its own handlers: it waits for itself.
+  template <answers_requests F>
+  http_restart_result restart(F handler, duration limit = 5s) const {
+    return restart_core(http_handler(std::move(handler)), limit);
+  }
+  /// Whether the calling process is one of its handlers'.
+  bool is_answering_here() const noexcept;
+
  private:
+  http_restart_result restart_core(http_handler&& handler, duration limit) const;
   friend result<http_server, http_server_error> try_run_server_core(http_handler&& handler,
                                                                     const http_server_options& options);
   explicit http_server(internal::http_core* core) noexcept : core_(core) {}

@@ -15,6 +15,8 @@
 #include <thread>
 #include <vector>
 
+#include <unistd.h>
+
 using namespace coppice;
 using testing::eventually;
 using testing::get_request;
@@ -383,7 +385,9 @@ TEST_CASE("a server that cannot start says why") {
   const auto second = try_run_server(world::app(), {.port = w.server.port(), .in = &w.rt});
   REQUIRE_FALSE(second.has_value());
   CHECK(second.error().why() == http_server_error::port_in_use);
-  CHECK(std::string(second.error().what()).find(std::to_string(w.server.port())) != std::string::npos);
+  const std::string why = second.error().what();
+  CHECK(why.find("port " + std::to_string(w.server.port())) != std::string::npos);
+  CHECK(why.find("(OS process " + std::to_string(::getpid()) + ")") != std::string::npos);
   CHECK(try_run_server(world::app(), {.port = 70'000, .in = &w.rt}).error().why() ==
         http_server_error::port_out_of_range);
   CHECK(try_run_server(world::app(), {.port = -1, .in = &w.rt}).error().why() == http_server_error::port_out_of_range);
@@ -433,7 +437,8 @@ TEST_CASE("a server that stops cuts off what does not end in time") {
   c.send(get_request("/hang"));
   CHECK(eventually([&] { return w.server.statistics().connections == 1; }));
   CHECK(w.server.stop(50ms).cut_off == 1);
-  CHECK(c.is_closed());
+  const int status = c.read().status;
+  CHECK((status == 503 || status == 0));  // an answer or a close
   CHECK(eventually([] { return destroyed == 1; }));
 }
 
