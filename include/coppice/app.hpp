@@ -12,3 +12,4 @@
 #include <coppice/app/response_writer.hpp>
 #include <coppice/app/router.hpp>
 #include <coppice/app/throw_trace.hpp>
+#include <coppice/app/websocket.hpp>

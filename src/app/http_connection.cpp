@@ -154,6 +154,7 @@ constexpr int longest_look = 16;  // buffers read before others get their turn
 constexpr std::size_t most_held_back = 64 * 1024;
 constexpr std::int64_t patience = 1'000'000;  // ns: answers wait so long for the next one of a pipeline
 constexpr std::int64_t linger_time = 1'000'000'000;
+constexpr std::int64_t goodbye_time = 500'000'000;  // for a WebSocket's handler to find out that its time is over
 constexpr std::uint32_t linger_bytes = 1 << 20;
 constexpr std::size_t largest_head = 15 * 1024;
 
@@ -395,14 +396,21 @@ bool watch_loan(connection& c) {
     c.deadline = here().clock + linger_time;
     loan.sock.set_deadline(c.deadline);
   };
-  if (loan.service.is_over.load(sync::seq_cst) != 0) {
+  const bool closing = c.core.phase.load(sync::acquire) == http_core::closing;
+  const bool cut_off = loan.service.is_over.load(sync::seq_cst) != 0;
+  if (use == http_loan::websocket) {  // its process hears of everything else by itself
+    if (closing || cut_off) loan.sock.poke_reader();
+    if (cut_off && c.deadline == sync::never) c.deadline = here().clock + goodbye_time;
+    if (cut_off && here().clock >= c.deadline) kill_borrower();
+    return true;
+  }
+  if (cut_off) {
     if (use == http_loan::events)
       end_borrower("the server was restarted");
     else
       kill_borrower();
   }
-  if (use == http_loan::events && c.core.phase.load(sync::acquire) == http_core::closing)
-    end_borrower("the server stops");
+  if (use == http_loan::events && closing) end_borrower("the server stops");
   if (loan.sock.is_gone() || (use == http_loan::events && loan.sock.hung_up())) end_borrower("the client has gone");
   if (here().clock < c.deadline) return true;
   if (use == http_loan::handling) {
@@ -508,8 +516,10 @@ bool linger(connection& c) {
 bool serve(connection& c, slot& self) {
   here().clock = sync::now();
   if (c.phase == connection::lent) {
-    c.loan->sock.clear_notice();
+    if (c.loan->used_for() != http_loan::websocket)
+      c.loan->sock.clear_notice();  // else: nothing that arrives is our business
     if (!c.loan->is_over()) return watch_loan(c);
+    c.loan->sock.clear_notice();
     look now(c, self);
     return now.take_back() && (c.phase != connection::lingering || linger(c));
   }

@@ -147,14 +147,14 @@ void request_job::stream(const std::string& asked) {
   core.requests.fetch_add(1, sync::relaxed);
   http_response response = std::move(shared->response);
   answer_form form = form_for(*shared, response);
-  if (form.old_client && !response.stream_length) form.close = true;
+  if ((form.old_client && !response.stream_length) || response.status == 101) form.close = true;
   shared->state.store(http_exchange::done, sync::seq_cst);
   std::exchange(shared, nullptr)->drop();
   http_sender sender(*loan, response, form);
   response_writer out(sender);
   try {
     response.stream(out);
-    if (sender.finish() != 0) return;
+    if (response.status != 101 && sender.finish() != 0) return;
   } catch (const detail::unwind&) {
     throw;
   } catch (const client_gone&) {

@@ -50,7 +50,8 @@ bool has_line_break(std::string_view text) noexcept {
 }  // namespace
 
 bool is_proper(const http_response& r) noexcept {
-  if (r.status < 200 || r.status > 599 || has_line_break(r.content_type)) return false;
+  const bool upgrades = r.status == 101 && r.stream;
+  if ((r.status < 200 && !upgrades) || r.status > 599 || has_line_break(r.content_type)) return false;
   for (const http_header& h : r.headers)
     if (h.name.empty() || has_line_break(h.name) || h.name.find_first_of(": \t") != std::string::npos ||
         has_line_break(h.value))

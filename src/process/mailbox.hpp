@@ -119,13 +119,29 @@ void wake(slot& s, std::uint64_t number) noexcept;
 /// The context that was left commits the wait for the fiber. False: the wait is over already; resume the fiber.
 bool commit_wait(slot& s, internal::fiber& f) noexcept;
 
+/// How the mailbox was when somebody looked through it: whether something has come since then.
+struct mail_mark {
+  const node* newest;
+  std::uint64_t changes;
+};
+inline mail_mark mark_mail(const slot& s) noexcept {
+  const detail::extension* e = s.ext;
+  return {s.fifo.get(), e != nullptr ? e->fifo_changes : 0};
+}
+inline bool has_changed(const slot& s, const mail_mark& m) noexcept {
+  const mail_mark now = mark_mail(s);
+  return now.newest != m.newest || now.changes != m.changes;
+}
+
 /// Takes in what has arrived. Throws detail::unwind when the process has to end. Returns: whether the fifo holds anything.
 bool take_arrivals(slot& s);
 /// Leaves the stack until `ready(context)`, which is asked again after each wake(s, number), signal and (any) message.
 /// Acts on signals meanwhile. `timeout`: ns, sync::never for none; 0 and less: only what is there already.
 /// Returns: false if the time passed first.
 /// Throws:  detail::unwind when the process has to end; exit_error where waiting is not allowed (leaf, ending).
-bool wait_until(slot& s, std::uint64_t number, wait_state how, std::int64_t timeout, bool (*ready)(void*), void* context);
+/// `by_wake`: with `any`, not only what arrives makes it ready, but also somebody who then calls wake.
+bool wait_until(slot& s, std::uint64_t number, wait_state how, std::int64_t timeout, bool (*ready)(void*), void* context,
+                bool by_wake = false);
 /// The same for what is certain to come, without a timeout, also when the process has to end: somebody works on its stack.
 void wait_in_any_case(slot& s, std::uint64_t number, bool (*ready)(void*), void* context) noexcept;
 /// As wait_until, for destructors that must not leave before `ready`: neither a due end nor an unwinding under way cuts it
@@ -157,6 +173,8 @@ inline void account(slot& s, int handled) noexcept {
 }
 
 [[noreturn]] void no_memory_for_stack() noexcept;
+/// Gives the pages of the running fiber's stack back that nothing uses now: after something deep that will not come again.
+void give_back_deep_stack() noexcept;
 
 /// Runs an owned process: resumes its fiber or handles what is queued, then releases or queues it again.
 void run_owned(slot& s) noexcept;

@@ -99,6 +99,13 @@ void no_memory_for_stack() noexcept {
   std::abort();
 }
 
+[[gnu::noinline]] void give_back_deep_stack() noexcept {
+  const fiber* f = here().on;
+  std::byte deepest;
+  constexpr std::ptrdiff_t own_frames = 1024;       // this one's, and what it calls
+  if (f != nullptr) stack_pool::give_back_pages(f->bottom, &deepest - own_frames);
+}
+
 void note_ended(slot& s) noexcept {
   fiber* f = here().on;
   if (f != nullptr && f->process == &s) f->user = ended_mark();

@@ -47,17 +47,29 @@ class side_wait {
   }
   /// False: the time is up.
   bool wait(std::int64_t timeout) {
-    side_.waiter.store(&me_, sync::relaxed);
-    std::uint64_t before = poll_side::unknown;
-    if (!side_.state.cas(before, word_, sync::seq_cst)) {  // pairs with make_ready's exchange: it sees us, or we see it
-      COPPICE_ASSERT(before == poll_side::ready, "one process at a time waits on one direction of a socket");
-      side_.state.exchange(poll_side::unknown, sync::acquire);
-      return true;
-    }
-    return wait_until(me_, number_, wait_state::signals, timeout, &is_over, this);
+    return !announce() || wait_until(me_, number_, wait_state::signals, timeout, &is_over, this);
+  }
+  stream_socket::woken wait_or_mail(std::int64_t timeout, const mail_mark& seen) {
+    seen_ = &seen;
+    if (!announce()) return stream_socket::woken::readable;
+    if (!wait_until(me_, number_, wait_state::any, timeout, &is_over_or_mail, this, true)) return stream_socket::woken::time_up;
+    return is_over(this) ? stream_socket::woken::readable : stream_socket::woken::mail;
   }
 
  private:
+  /// False: it is ready already.
+  bool announce() noexcept {
+    side_.waiter.store(&me_, sync::relaxed);
+    std::uint64_t before = poll_side::unknown;
+    if (side_.state.cas(before, word_, sync::seq_cst)) return true;  // pairs with make_ready's exchange: it sees us, or we see it
+    COPPICE_ASSERT(before == poll_side::ready, "one process at a time waits on one direction of a socket");
+    side_.state.exchange(poll_side::unknown, sync::acquire);
+    return false;
+  }
+  static bool is_over_or_mail(void* raw) {
+    const auto& self = *static_cast<side_wait*>(raw);
+    return is_over(raw) || has_changed(self.me_, *self.seen_);
+  }
   static bool is_over(void* raw) {
     const auto& self = *static_cast<side_wait*>(raw);
     return self.side_.state.load(sync::seq_cst) != self.word_;
@@ -66,6 +78,7 @@ class side_wait {
   slot& me_;
   const std::uint64_t number_;
   const std::uint64_t word_;
+  const mail_mark* seen_ = nullptr;
 };
 
 bool wait_for(poll_side& side, std::int64_t timeout) {
@@ -216,6 +229,12 @@ io_result stream_socket::read_some(std::span<char> into, std::int64_t timeout) {
     if (got.error != EAGAIN) return got;
     if (!wait_for(pd_->read, timeout)) return {0, ETIMEDOUT};
   }
+}
+
+stream_socket::woken stream_socket::wait_readable(std::int64_t timeout, const mail_mark* seen) {
+  side_wait w(pd_->read, detail::here());
+  if (seen != nullptr) return w.wait_or_mail(timeout, *seen);
+  return w.wait(timeout) ? woken::readable : woken::time_up;
 }
 
 io_result stream_socket::write_all(std::string_view bytes, std::int64_t timeout) {

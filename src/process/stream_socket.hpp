@@ -22,6 +22,7 @@
 namespace coppice::internal {
 
 struct system;
+struct mail_mark;
 
 /// The message that tells a socket's owner to look at it.
 struct io_ready {};
@@ -68,6 +69,13 @@ class stream_socket {
   /// Waits for something to read, at most `timeout` ns (sync::never: for ever).
   /// Returns: ETIMEDOUT in `error` when the time is up.   Throws: detail::unwind when the process has to end.
   io_result read_some(std::span<char> into, std::int64_t timeout);
+  /// What ended a wait for something to read.
+  enum class woken : std::uint8_t { readable, mail, time_up };
+  /// Waits until there may be something to read; where `seen` is given, or until the mailbox of the calling process is no more as
+  /// it was then.   Throws: detail::unwind.
+  woken wait_readable(std::int64_t timeout, const mail_mark* seen = nullptr);
+  /// Lets whoever waits for something to read try. Any thread, as long as the socket is open.
+  void poke_reader() noexcept { pd_->of->poke_reader(*pd_); }
   /// Writes all of it, unless nothing could be written for `timeout` ns.
   io_result write_all(std::string_view bytes, std::int64_t timeout);
   /// The same of up to four pieces, which need not lie together.

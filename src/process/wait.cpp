@@ -82,10 +82,10 @@ class limit {
 /// Else, for `any`, what is waited for lies in the inbox, which the commit looks at once more. Anything else (a reply slot, a
 /// deadline whose timer runs already) is made ready by a store that only this seq_cst exchange, before the ask, is ordered with:
 /// pairs with wake()'s second look and with wait_timer::expire.
-void arm(slot& s, std::uint64_t number, wait_state how, bool timer_runs = false) noexcept {
+void arm(slot& s, std::uint64_t number, wait_state how, bool by_wake = false) noexcept {
   const std::uint64_t armed = wait_word(number, wait_state::armed);
   if (s.wait.load(sync::relaxed) == armed) return;
-  if (how == wait_state::any && !timer_runs)
+  if (how == wait_state::any && !by_wake)
     s.wait.store(armed, sync::release);
   else
     s.wait.exchange(armed, sync::seq_cst);
@@ -200,7 +200,8 @@ void wake(slot& s, std::uint64_t number) noexcept {
   }
 }
 
-bool wait_until(slot& s, std::uint64_t number, wait_state how, std::int64_t timeout, bool (*ready)(void*), void* context) {
+bool wait_until(slot& s, std::uint64_t number, wait_state how, std::int64_t timeout, bool (*ready)(void*), void* context,
+                bool by_wake) {
   limit until(s, number, timeout);
   for (;;) {
     drain(s);
@@ -210,7 +211,7 @@ bool wait_until(slot& s, std::uint64_t number, wait_state how, std::int64_t time
     }
     // Suspended from outside: nothing but signals is of interest until it is resumed, not even the deadline (PR-90).
     const bool held = has(s, detail::frozen);
-    arm(s, number, held ? wait_state::signals : how, until.runs());
+    arm(s, number, held ? wait_state::signals : how, by_wake || until.runs());
     if (!held && ready(context)) {
       disarm(s, number);
       return true;

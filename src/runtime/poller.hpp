@@ -95,6 +95,9 @@ class poller {
   /// Sends the owner a notice, whatever the socket does.
   void notify(poll_descriptor& pd) noexcept;
 
+  /// Whoever waits for something to read tries. Any thread, while the descriptor is open.
+  void poke_reader(poll_descriptor& pd) noexcept { make_ready(pd.read); }
+
   std::uint64_t open_descriptors() const noexcept { return open_.load(sync::relaxed); }
   /// How often anybody looked or slept here.
   std::uint64_t looks() const noexcept { return looks_.load(sync::relaxed); }

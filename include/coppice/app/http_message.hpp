@@ -77,6 +77,8 @@ class http_request {
   std::span<const http_field> fields() const noexcept { return parts_.fields; }
   /// The value of the first field of this name; case does not matter.
   std::optional<std::string_view> header(std::string_view name) const noexcept;
+  /// What the route named in the path, still encoded.
+  std::span<const http_field> parameters() const noexcept { return parts_.parameters; }
   /// The part of the path that the route calls `:name`, decoded; empty if it names none so.
   std::string parameter(std::string_view name) const;
   /// The value of `name` in the query, decoded.
