@@ -370,10 +370,10 @@ namespace coppice::detail {
 using namespace coppice::internal;
 
 void call_core(call_record& r) {
-  if (const scope_rules* rules = current_rules(); rules != nullptr) [[unlikely]] rules->refuse("call");
+  thread_block& block = internal::here();
+  if (const scope_rules* rules = rules_of(block); rules != nullptr) [[unlikely]] rules->refuse("call");
   if (!r.to || !r.to.is_local() || r.queued) [[unlikely]] return call_otherwise(r);
   slot& s = *r.to.where();
-  thread_block& block = internal::here();
   // A caller that is this server itself finds the word taken: by itself.
   if (--block.budget <= 0 || !claim(s)) [[unlikely]] return call_otherwise(r);
   const std::uint32_t flags = s.flags.load(sync::relaxed);

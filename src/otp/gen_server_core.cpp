@@ -781,7 +781,7 @@ sent cast_core(pid to, node* n) {
   if (const internal::scope_rules* rules = internal::current_rules(); rules != nullptr && n->kind == node_kind::cast) [[unlikely]]
     return hold_cast(*rules, to, n);
   const sent result = internal::deliver_bounded(to, n);
-  internal::spend();                                          // who floods a server lets it run now and then
+  internal::spend_on(to);
   return result;
 }
 

@@ -25,7 +25,7 @@ void free_node(node* n) noexcept { internal::free_node(internal::here(), n); }
 
 sent send_core(pid to, node* n) {
   const sent result = internal::deliver_bounded(to, n);
-  internal::spend();                             // who floods others lets them run now and then
+  internal::spend_on(to);
   return result;
 }
 

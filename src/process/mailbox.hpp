@@ -156,19 +156,25 @@ inline constexpr std::uint64_t yield_request = ~std::uint64_t{0};
 /// Throws:  detail::unwind when the process has to end. `in_send`: only if it had to end a whole budget ago already, so that
 ///          what is sent by a destructor, say, does not throw, but a process that does nothing but send ends all the same.
 void yield_if_spent(bool in_send = false);
-/// One reduction, of who sends.
-inline void spend() {
+/// The reductions of a send to `to`: one, and one more for each message that waits there, up to a hundred. So who floods a process
+/// that lags behind soon lets it run.
+inline void spend_on(pid to) {
+  constexpr std::uint32_t most = 100;
   thread_block& block = here();
-  if (--block.budget <= 0) [[unlikely]] yield_if_spent(true);
+  const std::uint32_t waiting = to.is_local() && to ? to.where()->length.load(sync::relaxed) : 0;
+  block.budget -= 1 + static_cast<int>(waiting < most ? waiting : most);
+  if (block.budget <= 0) [[unlikely]] yield_if_spent(true);
 }
 
 // --- running ---------------------------------------------------------------------------------------------------------
 
-/// Adds the reductions that were spent since the last account, and `handled` messages, to the work of the running process.
-/// Only of one that has an extension: who asks for the work of another makes it one, and counting begins.
+/// Adds the reductions that were spent since the last account, and `handled` messages, to the work of this thread and of the
+/// running process. Of a process only if it has an extension: who asks for the work of another makes it one, and counting begins.
 inline void account(slot& s, int handled) noexcept {
   thread_block& block = here();
-  if (detail::extension* e = s.ext) e->work += static_cast<std::uint64_t>(block.accounted - block.budget + handled);
+  const auto done = static_cast<std::uint64_t>(block.accounted - block.budget + handled);
+  block.done += done;
+  if (detail::extension* e = s.ext) e->work += done;
   block.accounted = block.budget;
 }
 

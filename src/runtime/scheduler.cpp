@@ -24,7 +24,7 @@ constexpr std::int64_t price_of_wake = 20'000;  // ns: a batch of events waits s
 }  // namespace
 
 scheduler::scheduler(const scheduler_options& options, hook run)
-    : run_(run), base_(options.workers != 0 ? options.workers : sync::cores()), monitored_(options.monitor), search_rounds_(options.search_rounds), lifo_usable_(sync::heavy_fence()) {
+    : run_(run), base_(options.workers != 0 ? options.workers : sync::cores()), monitored_(options.monitor), search_rounds_(options.search_rounds), fine_grain_(options.fine_grain), lifo_usable_(sync::heavy_fence()) {
   if (base_ > most - 16) base_ = most - 16;
 }
 
@@ -89,25 +89,33 @@ void scheduler::enter_worker(void* raw) {
 // --- the loop --------------------------------------------------------------------------------------------------------
 
 void scheduler::loop(worker& w) {
+  thread_block& block = here();              // of this thread, for ever: only fibers change threads
   while (stopping_.load(sync::acquire) == 0) {
+    if (w.aside.load(sync::relaxed) != 0) [[unlikely]] stand_aside(w);
     runnable* r = next(w);
     if (r == nullptr) r = look_around(w);
     if (r == nullptr) continue;              // it has slept
     w.busy.store(1, sync::relaxed);
     run_(r);
     w.tick.store(w.tick.load(sync::relaxed) + 1, sync::relaxed);
+    w.done.store(block.done, sync::relaxed);
   }
+}
+
+/// Now and then, whatever else there is: the clock, the timers, the sockets, the global queue.
+[[gnu::noinline]] runnable* scheduler::look_up(worker& w) noexcept {
+  w.turns_left = global_every;
+  const std::int64_t now = sync::now();
+  here().clock = now;
+  fire_timers(w, now);
+  if (const idle_source* idle = idle_.load(sync::acquire)) idle->look(idle->context);
+  return take_global();
 }
 
 runnable* scheduler::next(worker& w) noexcept {
   if (w.owes_wake) [[unlikely]] pay_wake(w);
   if (--w.turns_left == 0) [[unlikely]] {
-    w.turns_left = global_every;
-    const std::int64_t now = sync::now();
-    here().clock = now;
-    fire_timers(w, now);
-    if (const idle_source* idle = idle_.load(sync::acquire)) idle->look(idle->context);
-    if (runnable* r = take_global()) return r;
+    if (runnable* r = look_up(w)) return r;
   }
   // The lanes: high before all others but for the look above; low now and then, so that it is slow and not starved.
   if (w.turns_left > 2)                      // of global_every turns the last but one is low's, the last everybody else's
@@ -123,9 +131,15 @@ runnable* scheduler::next(worker& w) noexcept {
       return r;
     }
   }
+  return next_queued(w);
+}
+
+/// Nothing, or for too long, from the LIFO slot: everything else in turn.
+[[gnu::noinline]] runnable* scheduler::next_queued(worker& w) noexcept {
   w.lifo_streak = 0;
   if (runnable* r = w.queue.pop()) return r;
-  if (runnable* r = take_global_batch(w)) return r;
+  if (may_take_global(w))
+    if (runnable* r = take_global_batch(w)) return r;
   if (runnable* r = take_pinned(w)) return r;
   if (runnable* r = w.lifo.take()) return r;
   if (runnable* r = high_.take()) return r;
@@ -148,7 +162,7 @@ runnable* scheduler::look_around(worker& w) noexcept {
     searching_.fetch_add(1, sync::seq_cst);
     runnable* found = nullptr;
     for (int i = 0; i < search_rounds_ && found == nullptr && stopping_.load(sync::relaxed) == 0; ++i) {
-      found = take_global_batch(w);
+      if (may_take_global(w)) found = take_global_batch(w);
       if (found == nullptr) found = high_.take();
       if (found == nullptr) found = steal(w);
       if (found == nullptr) found = low_.take();
@@ -189,7 +203,7 @@ void scheduler::push_behind(worker& w, runnable* r) noexcept {
   });
   if (w.quiet)
     w.owes_wake = true;
-  else
+  else if (!is_left_alone(w))
     wake_if_needed();
 }
 
@@ -232,11 +246,19 @@ void scheduler::push_last(runnable* r) noexcept {
   r->next = nullptr;
   if (planted::is(planted::look_before_push)) wake_if_needed();
   give_global(r, r, 1);
+  if (global_size_.load(sync::relaxed) <= global_patience_.load(sync::relaxed)) return;
   if (!planted::is(planted::look_before_push)) wake_if_needed();
 }
 
 void scheduler::push_yielded(runnable* r) noexcept {
-  if (!is_worker(here()) || !monitored_) return push_last(r);
+  sync::relax();                             // what it waits for may run on another thread
+  thread_block& block = here();
+  if (!is_worker(block) || !monitored_) return push_last(r);
+  worker& w = *block.at;
+  if (is_left_alone(w)) {
+    w.turns_left = 1;                          // the global queue first: nobody starves there for it
+    return push_behind(w, r);
+  }
   r->next = nullptr;
   give_global(r, r, 1);                        // this worker is awake, and looks there before it parks
 }
@@ -344,7 +366,7 @@ runnable* scheduler::steal(worker& w) noexcept {
   const unsigned start = here().dice() % n;
   for (unsigned i = 0; i < n; ++i) {
     worker& victim = *workers_[(start + i) % n];
-    if (&victim == &w) continue;
+    if (&victim == &w || is_left_alone(victim)) continue;
     if (runnable* r = w.queue.steal_half_from(victim.queue)) {
       steals_.fetch_add(1, sync::relaxed);
       return r;
@@ -355,11 +377,11 @@ runnable* scheduler::steal(worker& w) noexcept {
 
 /// Whether any queue that others may take from holds work. The look that makes parking safe: seq_cst throughout.
 bool scheduler::work_in_sight() const noexcept {
-  if (global_size_.load(sync::seq_cst) != 0) return true;
+  if (global_size_.load(sync::seq_cst) > global_patience_.load(sync::relaxed)) return true;
   if (!planted::is(planted::lanes_out_of_sight) && (high_.size.load(sync::seq_cst) != 0 || low_.size.load(sync::seq_cst) != 0)) return true;
   const unsigned n = count_.load(sync::seq_cst);
   for (unsigned i = 0; i < n; ++i)
-    if (!workers_[i]->queue.empty()) return true;
+    if (!workers_[i]->queue.empty() && !is_left_alone(*workers_[i])) return true;
   return false;
 }
 
@@ -442,7 +464,7 @@ scheduler::batch_of_wakes::~batch_of_wakes() {
 
 /// Part of a batch of events waits: somebody is woken for it once that has taken as long as a wake does.
 void scheduler::pay_wake(worker& w) noexcept {
-  if (w.queue.empty()) {
+  if (w.queue.empty() || is_left_alone(w)) {
     w.owes_wake = false;
   } else if (sync::now() - here().clock > price_of_wake) {
     w.owes_wake = false;

@@ -40,7 +40,10 @@ struct worker {
   lifo_slot<runnable> lifo;              // what runs next; the monitor takes from it when the worker is stuck
   local_queue<runnable> queue;
   sync::atomic<std::uint64_t> tick;      // one more for each thing run; the monitor compares
+  sync::atomic<std::uint64_t> done;      // thread_block::done of its thread; the monitor compares it, too
   sync::atomic<std::uint32_t> busy;      // 1 while it runs something
+  sync::atomic<std::uint32_t> patience;  // so much may wait in `queue` before others take of it; the monitor says how much
+  sync::futex_word aside{0, "aside"};    // 1: it must stand aside (crowding.hpp)
   sync::futex_word signal{0, "signal"};  // 0: may sleep; 1: wake up
   sync::atomic<std::int64_t> asleep_until{0, "asleep until"};
   sync::spinlock pinned_lock;
@@ -60,6 +63,7 @@ struct scheduler_options {
   unsigned workers = 0;                  // 0: one for each core
   bool monitor = true;
   int search_rounds = 200;               // looks at all queues before a worker parks: some microseconds
+  std::int64_t fine_grain = 200;         // ns: a worker whose turns, messages and reductions take less each is left alone
 };
 
 /// Where idle workers may sleep instead of on their futex: the poller. Every function may be called by any worker.
@@ -170,6 +174,8 @@ class scheduler {
   void loop(worker& w);
   void push_lane(lane& to, runnable* r) noexcept;
   runnable* next(worker& w) noexcept;
+  runnable* next_queued(worker& w) noexcept;
+  runnable* look_up(worker& w) noexcept;
   void push_behind(worker& w, runnable* r) noexcept;
   runnable* look_around(worker& w) noexcept;
   runnable* steal(worker& w) noexcept;
@@ -178,6 +184,15 @@ class scheduler {
   runnable* take_global_batch(worker& w) noexcept;
   void give_global(runnable* first, runnable* last, std::size_t count) noexcept;
   bool work_in_sight() const noexcept;
+  /// Whether what waits in the queue of `w` is for `w` alone: it is awake, and will soon be round.
+  static bool is_left_alone(const worker& w) noexcept {
+    const std::uint32_t patience = w.patience.load(sync::relaxed);
+    return patience != 0 && w.queue.size() <= patience;
+  }
+  /// The same for the global queue: those who are left alone will soon be round with it, too, and only they take from it.
+  bool may_take_global(const worker& w) const noexcept {
+    return w.patience.load(sync::relaxed) != 0 || global_size_.load(sync::relaxed) > global_patience_.load(sync::relaxed);
+  }
   bool park(worker& w) noexcept;
   void sleep(worker& w) noexcept;
   bool fire_timers(worker& w, std::int64_t now) noexcept;
@@ -186,14 +201,21 @@ class scheduler {
   void wake_if_needed() noexcept;
   bool unpark(unsigned index) noexcept;
 
+  struct watch;
   void monitor();
+  void be_impatient(watch& seen) noexcept;
+  bool look_at_workers(watch& seen, unsigned count) noexcept;
+  std::uint64_t patience_of(std::uint64_t turns, std::uint64_t done, std::int64_t elapsed) const noexcept;
   void free_stuck(worker& w) noexcept;
+  void set_aside(std::uint64_t who) noexcept;
+  void stand_aside(worker& w) noexcept;
   void add_worker(bool spare);
 
   const hook run_;
   unsigned base_;
   const bool monitored_;
   const int search_rounds_;
+  const std::int64_t fine_grain_;
   const bool lifo_usable_;               // nobody may steal from a slot without a heavy fence
   sync::atomic<const idle_source*> idle_;  // null: futexes only
   worker* workers_[most] = {};           // published by count_: grown by the monitor only
@@ -208,6 +230,7 @@ class scheduler {
   runnable* global_first_ = nullptr;
   runnable* global_last_ = nullptr;
   sync::atomic<std::uint64_t> global_size_{0, "global size"};
+  sync::atomic<std::uint64_t> global_patience_;    // as worker::patience
   lane high_;
   lane low_;
 

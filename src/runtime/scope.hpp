@@ -24,10 +24,10 @@ struct scope_head {
   const scope_rules* rules = nullptr;            // null: what runs here runs once
 };
 
-inline const scope_rules* current_rules() noexcept {
-  const thread_block& block = here();
+inline const scope_rules* rules_of(const thread_block& block) noexcept {
   const scope_head* scope = block.on != nullptr ? block.on->scope : block.scope;
   return scope == nullptr ? nullptr : scope->rules;
 }
+inline const scope_rules* current_rules() noexcept { return rules_of(here()); }
 
 }  // namespace coppice::internal

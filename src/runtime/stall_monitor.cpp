@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The monitor thread: once a millisecond it compares each worker's tick. A busy worker whose tick stands still is stuck
+// The monitor thread: once a millisecond it looks at what each worker has done. A busy worker whose tick stands still is stuck
 // (a long computation, a blocking system call): what it holds is given to the others, its timers are fired for it, and
-// if nobody is free a spare worker is started. When everything is idle the monitor sleeps too.
+// if nobody is free a spare worker is started. One that does very much, in small pieces, is left alone: its queue goes round in
+// less time than it would take to carry part of it to another core. When everything is idle the monitor sleeps too.
 #include "runtime/scheduler.hpp"
 
+#include "runtime/crowding.hpp"
 #include "runtime/planted.hpp"
+
+#include <bit>
+#include <utility>
 
 namespace coppice::internal {
 
@@ -13,21 +18,32 @@ namespace {
 
 constexpr std::int64_t period = 1'000'000;
 constexpr int idle_rounds = 20;              // all parked for so long: the monitor sleeps as well
+constexpr std::uint64_t most_patience = local_queue<runnable>::capacity - 1;
 
 }  // namespace
+
+/// What the monitor thread sees from one look to the next.
+struct scheduler::watch {
+  std::uint64_t tick[most] = {};             // of each worker, at the last look
+  std::uint64_t done[most] = {};
+  std::int64_t at = sync::now();             // when that was
+  std::int64_t elapsed = 0;                  // since the one before
+  bool waited = false;                       // work was in sight, too
+  crowding crowd;
+};
 
 void scheduler::enter_monitor(void* raw) { static_cast<scheduler*>(raw)->monitor(); }
 
 void scheduler::monitor() {
-  std::uint64_t seen[most] = {};
+  watch seen;
   int quiet = 0;
-  bool waited = false;                         // work was in sight at the last look, too
   while (stopping_.load(sync::seq_cst) == 0) {
     sync::futex_wait(monitor_signal_, 0, sync::now() + period);
     if (stopping_.load(sync::seq_cst) != 0) return;
     const unsigned n = count_.load(sync::acquire);
     const std::uint64_t everyone = n == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1;
     if (parked_.load(sync::seq_cst) == everyone) {
+      be_impatient(seen);
       if (++quiet < idle_rounds) continue;
       quiet = 0;
       monitor_signal_.store(1, sync::seq_cst);     // pairs with wake_one: it sees 1, or we see somebody awake
@@ -38,20 +54,10 @@ void scheduler::monitor() {
     }
     quiet = 0;
     if (const idle_source* idle = idle_.load(sync::acquire)) idle->watch(idle->context);
-    bool stuck_somewhere = false;
-    for (unsigned i = 0; i < n; ++i) {
-      worker& w = *workers_[i];
-      const std::uint64_t tick = w.tick.load(sync::relaxed);
-      const bool stuck = w.busy.load(sync::relaxed) != 0 && tick == seen[i];
-      seen[i] = tick;
-      if (!stuck) continue;
-      stuck_somewhere = true;
-      free_stuck(w);
-      fire_timers(w, sync::now());
-    }
+    const bool stuck_somewhere = look_at_workers(seen, n);
     const bool waits = work_in_sight();
-    const bool for_long = waits && waited;     // it may have yielded, which wakes nobody (push_yielded)
-    waited = waits;
+    const bool for_long = waits && seen.waited;     // it may have yielded, which wakes nobody (push_yielded)
+    seen.waited = waits;
     if (!waits) continue;
     if (!stuck_somewhere) {
       if (for_long && parked_.load(sync::seq_cst) != 0 && searching_.load(sync::seq_cst) == 0) wake_one();
@@ -62,6 +68,82 @@ void scheduler::monitor() {
     else if (searching_.load(sync::seq_cst) == 0 && n < most)
       add_worker(true);
   }
+}
+
+/// Nobody is awake: what comes now is anybody's.
+void scheduler::be_impatient(watch& seen) noexcept {
+  for (unsigned i = 0; i < count_.load(sync::relaxed); ++i) workers_[i]->patience.store(0, sync::relaxed);
+  global_patience_.store(0, sync::seq_cst);  // before the look: who parked in patience sees no more work than we leave
+  seen.crowd.rest();
+  set_aside(0);
+  if (work_in_sight()) wake_one();
+}
+
+/// Frees what stuck workers hold, and says how long the others may keep what they have. Returns: whether one is stuck.
+bool scheduler::look_at_workers(watch& seen, unsigned count) noexcept {
+  const std::int64_t now = sync::now();
+  seen.elapsed = now > seen.at ? now - seen.at : 1;
+  seen.at = now;
+  bool stuck_somewhere = false;
+  bool small_pieces = true;
+  std::uint64_t patience_of_all = 0;
+  std::uint64_t done_by_all = 0;
+  std::uint64_t busy = 0;
+  for (unsigned i = 0; i < count; ++i) {
+    worker& w = *workers_[i];
+    const std::uint64_t tick = w.tick.load(sync::relaxed);
+    const std::uint64_t turns = tick - std::exchange(seen.tick[i], tick);
+    const std::uint64_t total = w.done.load(sync::relaxed);
+    const std::uint64_t done = turns + total - std::exchange(seen.done[i], total);
+    const std::uint64_t patience = patience_of(turns, done, seen.elapsed);
+    if (!planted::is(planted::left_alone_while_stuck) || turns != 0) w.patience.store(static_cast<std::uint32_t>(patience), sync::relaxed);
+    if (turns != 0) {
+      busy |= std::uint64_t{1} << i;
+      small_pieces &= patience != 0;
+      patience_of_all += turns;
+      done_by_all += done;
+    }
+    const bool aside = w.aside.load(sync::relaxed) != 0;
+    const bool stuck = !aside && turns == 0 && w.busy.load(sync::relaxed) != 0;
+    stuck_somewhere |= stuck;
+    if (stuck || aside) {
+      free_stuck(w);
+      fire_timers(w, now);
+    }
+  }
+  if (!planted::is(planted::left_alone_while_stuck) || !stuck_somewhere)
+    global_patience_.store(small_pieces && !stuck_somewhere ? patience_of_all : 0, sync::relaxed);
+  set_aside(seen.crowd.decide({.busy = busy,
+                               .rate = static_cast<std::int64_t>(done_by_all) * period / seen.elapsed,
+                               .grain = done_by_all == 0 ? 0 : seen.elapsed * std::popcount(busy) / static_cast<std::int64_t>(done_by_all),
+                               .disturbed = stuck_somewhere}));
+  return stuck_somewhere;
+}
+
+/// How much may wait in the queue of a worker that has had `turns`, and got `done` so much in them within `elapsed` ns, before others
+/// take of it: nothing, unless its pieces are small; else what it comes round with in the same time once more.
+std::uint64_t scheduler::patience_of(std::uint64_t turns, std::uint64_t done, std::int64_t elapsed) const noexcept {
+  if (turns == 0 || static_cast<std::int64_t>(done) * fine_grain_ < elapsed) return 0;
+  return turns < most_patience ? turns : most_patience;
+}
+
+/// Has exactly `who` stand aside, a bit for each worker.
+void scheduler::set_aside(std::uint64_t who) noexcept {
+  for (unsigned i = 0; i < count_.load(sync::relaxed); ++i) {
+    worker& w = *workers_[i];
+    const std::uint32_t wanted = who >> i & 1;
+    if (w.aside.load(sync::relaxed) == wanted) continue;
+    w.aside.store(wanted, sync::seq_cst);
+    if (wanted == 0) sync::futex_wake(&w.aside, 1);
+  }
+}
+
+/// Until the monitor thread calls the worker back. It sees to its timers meanwhile.
+void scheduler::stand_aside(worker& w) noexcept {
+  w.busy.store(0, sync::relaxed);
+  free_stuck(w);
+  while (w.aside.load(sync::seq_cst) != 0 && stopping_.load(sync::seq_cst) == 0)
+    sync::futex_wait(w.aside, 1, sync::now() + 2 * period);
 }
 
 /// Moves what a worker holds to the global queue.

@@ -33,6 +33,7 @@ struct thread_block : detail::reader {  // first: detail::this_reader() takes th
   exception_state& exceptions = this_thread_exceptions();  // one address for the thread's whole life
   int budget = 0;                       // reductions left
   int accounted = 0;                    // the budget at the last account
+  std::uint64_t done = 0;               // reductions spent and messages handled, by everybody who ran here
   int nested = 0;                       // signals acted on for others, one inside the other
   unsigned home = 0;                    // the runtime a plain thread chose, by number; 0: the default one
   std::uint64_t leaving = 0;            // the wait that the fiber which just left wants committed

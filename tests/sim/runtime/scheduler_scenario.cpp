@@ -180,6 +180,41 @@ void almost_stuck() {
   for (errand& one : held) one.done.wait();
 }
 
+// Workers whose pieces are small are left alone with what they hold, and made to stand aside in turn; then one sits in one thing
+// for good. All is run, once, and what it held as well.
+void left_alone() {
+  errand offered[6];
+  errand held[2];
+  crew c({.workers = 2, .monitor = true, .search_rounds = 1, .fine_grain = 1'000'000'000});
+  signpost over;
+  sync::var<int> turns;
+  task* again = nullptr;
+  piece stuck([&] {
+    for (errand& one : held) {
+      one.prepared = 7;
+      c.sched.push(&one);
+    }
+    for (errand& one : held) one.done.wait();
+    over.set();
+  });
+  piece often([&] {
+    sync::futex_word nobody;
+    sync::futex_wait(nobody, 0, sync::now() + 600'000);
+    const int turn = turns;
+    turns = turn + 1;
+    if (turn < 6) {
+      offered[turn].prepared = 7;
+      c.sched.push_back(&offered[turn]);
+    }
+    if (turn == 7) c.sched.push_back(&stuck);
+    else c.sched.push_yielded(again);
+  });
+  again = &often;
+  c.sched.push(&often);
+  over.wait();
+  for (errand& one : offered) one.done.wait();
+}
+
 // A worker's slot alone: its owner fills and empties it while a thief wants what lies there.
 void slot_and_thief() {
   struct thing {
@@ -215,6 +250,7 @@ const sim::scenario scenarios[] = {{"scheduler_slot_and_thief", &slot_and_thief}
                                    {"scheduler_stop_idle", &stop_idle, whole_program()},
                                    {"scheduler_stuck_worker", &stuck_worker, whole_program()},
                                    {"scheduler_spare_worker", &spare_worker, whole_program()},
-                                   {"scheduler_almost_stuck", &almost_stuck, whole_program()}};
+                                   {"scheduler_almost_stuck", &almost_stuck, whole_program()},
+                                   {"scheduler_left_alone", &left_alone, whole_program()}};
 
 }  // namespace
