@@ -4,6 +4,8 @@
 
 #include "app/http_text.hpp"
 
+#include <charconv>
+#include <system_error>
 #include <utility>
 
 namespace coppice {
@@ -43,6 +45,23 @@ std::string http_request::parameter(std::string_view name) const {
     if (p.name == name) return decode_percent(p.value);
   return {};
 }
+
+namespace detail {
+
+std::uint64_t whole_number(std::string_view name, std::string_view text, number_limits limits, int status) {
+  const char* end = text.data() + text.size();
+  const bool negative = text.starts_with('-');
+  std::int64_t below = 0;
+  std::uint64_t above = 0;
+  const auto [stopped, problem] =
+      negative ? std::from_chars(text.data(), end, below) : std::from_chars(text.data(), end, above);
+  if (problem == std::errc{} && stopped == end && (negative ? below >= limits.least : above <= limits.most))
+    return negative ? static_cast<std::uint64_t>(below) : above;
+  throw http_error(status, std::string(name) + ": expected a whole number from " + std::to_string(limits.least) +
+                               " to " + std::to_string(limits.most));
+}
+
+}  // namespace detail
 
 std::optional<std::string> http_request::query(std::string_view name) const {
   std::string_view rest = parts_.target.substr(path_.size());

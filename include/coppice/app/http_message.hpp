@@ -8,8 +8,10 @@
 
 #include <coppice/base/function.hpp>
 
+#include <concepts>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -33,6 +35,14 @@ class body_source {
  protected:
   ~body_source() = default;
 };
+
+struct number_limits {
+  std::int64_t least;
+  std::uint64_t most;
+};
+/// `text`, which is the value of `name`, as a number; negative ones as their two's complement.
+/// Throws: http_error with `status`.
+std::uint64_t whole_number(std::string_view name, std::string_view text, number_limits limits, int status);
 
 }  // namespace detail
 
@@ -81,14 +91,29 @@ class http_request {
   std::span<const http_field> parameters() const noexcept { return parts_.parameters; }
   /// The part of the path that the route calls `:name`, decoded; empty if it names none so.
   std::string parameter(std::string_view name) const;
+  /// The same as a whole number.   Fails: http_error 404 for what is none, or does not fit a T.
+  template <std::integral T>
+  T parameter(std::string_view name) const {
+    return static_cast<T>(detail::whole_number(name, parameter(name), limits_of<T>, 404));
+  }
   /// The value of `name` in the query, decoded.
   std::optional<std::string> query(std::string_view name) const;
+  /// The same as a whole number.   Fails: http_error 400 for what is none, or does not fit a T.
+  template <std::integral T>
+  std::optional<T> query(std::string_view name) const {
+    const std::optional<std::string> text = query(name);
+    if (!text) return std::nullopt;
+    return static_cast<T>(detail::whole_number(name, *text, limits_of<T>, 400));
+  }
 
   /// The same request with what the route named in its path.
   http_request with_parameters(std::span<const http_field> parameters) const noexcept;
 
  private:
   friend class request_body;
+  template <class T>
+  static constexpr detail::number_limits limits_of{static_cast<std::int64_t>(std::numeric_limits<T>::min()),
+                                                   static_cast<std::uint64_t>(std::numeric_limits<T>::max())};
   parts parts_;
   std::string_view path_;
 };
