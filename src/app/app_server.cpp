@@ -27,6 +27,8 @@ app_server_error of_start(const http_server_error& e) {
       return {app_server_error::not_permitted, e.what()};
     case http_server_error::bad_address:
       return {app_server_error::bad_address, e.what()};
+    case http_server_error::take_over_failed:
+      return {app_server_error::take_over_failed, e.what()};
     case http_server_error::no_resources:
       break;
   }
@@ -124,6 +126,7 @@ result<int, app_server_error> app_server::try_start(int port) {
   auto started = try_run_server(std::move(*handler), options);
   if (!started) return error(of_start(started.error()));
   const int found = started->port();
+  options_.listen_fd = -1;                         // it was that server's
   then.next = {.phase = app_instance::running, .server = std::move(*started), .generation = mine->generation + 1, .port = found};
   return found;
 }

@@ -29,8 +29,10 @@
 #include <coppice/process/process.hpp>
 
 #include <cerrno>
+#include <cstring>
 #include <new>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 namespace coppice::internal {
@@ -138,6 +140,7 @@ class look {
   void flush();
   void flush_some();
   bool settle();
+  bool move();
   refusal judge_unfinished(std::string_view bytes) const;
 
   connection& c_;
@@ -480,6 +483,7 @@ void look::flush_some() {
 
 /// Gives back what an idle connection does not need. False: it is not wanted any more.
 bool look::settle() {
+  if (c_.core.is_moving() && move()) return false;
   if (c_.buffer->is_empty()) {
     drop_buffer(std::exchange(c_.buffer, nullptr));
     if (c_.core.phase.load(sync::acquire) == http_core::closing) {
@@ -494,6 +498,14 @@ bool look::settle() {
     c_.phase = connection::in_head;
   }
   c_.sock.set_deadline(c_.deadline);
+  return true;
+}
+
+/// Passes the connection on to another OS process, with what was read and not dealt with. False: it stays.
+bool look::move() {
+  moved_connection leaving{owned_fd(::fcntl(c_.sock.fd(), F_DUPFD_CLOEXEC, 0)), std::string(c_.buffer->rest())};
+  if (!leaving.socket || !c_.core.take_leave_of(leaving)) return false;
+  ::close(c_.sock.release());  // it lives on elsewhere: closing alone would not end the watching
   return true;
 }
 
@@ -563,7 +575,7 @@ constexpr detail::class_descriptor connection_class{
 
 }  // namespace
 
-void start_connection(http_core& core, int fd) {
+void start_connection(http_core& core, int fd, std::string_view bytes) {
   slot* s = nullptr;
   try {
     s = &new_process(connection_class, core.in);
@@ -592,6 +604,12 @@ void start_connection(http_core& core, int fd) {
   core.living.fetch_add(1, sync::relaxed);
   c.deadline = from_now(core.options.idle_timeout);
   c.sock.set_deadline(c.deadline);
+  if (!bytes.empty()) {
+    c.buffer = make_buffer(bytes.size());
+    std::memcpy(c.buffer->bytes(), bytes.data(), bytes.size());
+    c.buffer->end = static_cast<std::uint32_t>(bytes.size());
+  }
+  if (!bytes.empty() || core.is_moving() || !core.is_running()) c.sock.notify();
   leave(*s);  // idle from here on, or queued if its first bytes are there already
 }
 

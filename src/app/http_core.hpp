@@ -12,9 +12,11 @@
 #include <coppice/process/pid.hpp>
 
 #include "app/http_service.hpp"
+#include "process/packet_socket.hpp"
 #include "process/stream_socket.hpp"
 
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -26,6 +28,12 @@ struct connection;
 struct stop_waiter {
   detail::slot* who;
   std::uint64_t number;
+};
+
+/// A connection on its way to another OS process.
+struct moved_connection {
+  owned_fd socket;
+  std::string bytes;  // read, and not dealt with
 };
 
 struct http_core {
@@ -52,8 +60,13 @@ struct http_core {
   sync::atomic<std::uint32_t> handles{1};
   sync::atomic<std::uint32_t> awaited_services;  // how many wait for the end of a service
 
+  sync::atomic<std::uint32_t> moving;            // 1: another OS process listens, and gets the connections
+  sync::atomic<std::uint32_t> inheriting;        // 1: connections may still come from a predecessor
+
   sync::spinlock lock;
-  pid listener{};
+  pid listener{};  // none: it has left
+  pid door{};
+  std::vector<moved_connection> moved;
   connection* first = nullptr;
   std::vector<stop_waiter> waiters;
 
@@ -68,6 +81,48 @@ struct http_core {
   pid listener_now() noexcept {
     sync::lock_guard held(lock);
     return listener;
+  }
+
+  bool is_moving() const noexcept { return moving.load(sync::seq_cst) != 0; }
+  /// The listener asks whether it is to leave.
+  bool takes_leave_of_listener() noexcept {
+    {
+      sync::lock_guard held(lock);
+      if (!is_moving()) return false;
+      listener = {};
+    }
+    wake_waiters();
+    return true;
+  }
+  /// A connection leaves. False: it stays.
+  bool take_leave_of(moved_connection& c) {
+    {
+      sync::lock_guard held(lock);
+      if (!is_moving()) return false;
+      moved.push_back(std::move(c));
+    }
+    wake_waiters();
+    return true;
+  }
+  bool has_moved() noexcept {
+    sync::lock_guard held(lock);
+    return !moved.empty();
+  }
+  /// While it moves: no connection is left, and none comes any more.
+  bool is_empty() noexcept {
+    sync::lock_guard held(lock);
+    return moved.empty() && !listener && inheriting.load(sync::seq_cst) == 0 && open.load(sync::seq_cst) == 0;
+  }
+  std::vector<moved_connection> take_moved() noexcept {
+    sync::lock_guard held(lock);
+    return std::exchange(moved, {});
+  }
+  /// Nobody leaves any more.   Returns: whether there is a listener; who was about to leave in `rest`.
+  bool end_moving(std::vector<moved_connection>& rest) noexcept {
+    sync::lock_guard held(lock);
+    moving.store(0, sync::seq_cst);
+    rest = std::exchange(moved, {});
+    return static_cast<bool>(listener);
   }
 
   /// What answers a request that begins now, held.
@@ -89,6 +144,19 @@ struct http_core {
   http_service* service_;
 };
 
+/// The calling process or thread among those who wait for an end.
+struct end_waiter {
+  end_waiter(http_core& c, detail::slot& me);
+  ~end_waiter();
+  end_waiter(const end_waiter&) = delete;
+  http_core& core;
+  detail::slot& who;
+  const std::uint64_t number;
+};
+
+/// As http_server::stop.
+http_stop_result stop_http(http_core& core, duration drain);
+
 /// A behaviour that knows `io_ready` and nothing else.
 constexpr detail::behaviour socket_behaviour(std::string_view name,
                                              void (*handle)(detail::slot&, detail::node*) noexcept) noexcept {
@@ -107,8 +175,9 @@ bool take_io_ready(detail::node* n) noexcept;
 /// Takes `fd` in any case.   Throws: std::system_error, exit_error.
 void start_listener(http_core& core, int fd);
 
-/// Starts the process of the connection `fd`. Takes `fd` in any case.   Throws: std::system_error, exit_error.
-void start_connection(http_core& core, int fd);
+/// Starts the process of the connection `fd`, of which `bytes` have been read. Takes `fd` in any case.
+/// Throws: std::system_error, exit_error.
+void start_connection(http_core& core, int fd, std::string_view bytes = {});
 
 /// Tells a process to look at its socket.
 void send_look(pid who) noexcept;

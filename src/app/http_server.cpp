@@ -9,6 +9,7 @@
 
 #include "app/http_core.hpp"
 #include "app/port_holder.hpp"
+#include "app/take_over.hpp"
 #include "process/mailbox.hpp"
 #include "process/signal.hpp"
 #include "process/spawn.hpp"
@@ -24,6 +25,9 @@
 #include <new>
 #include <system_error>
 
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 namespace coppice::internal {
@@ -38,8 +42,8 @@ constexpr std::int64_t report_every = 60'000'000'000;
 struct listener {
   explicit listener(http_core& c) noexcept : core(c) { core.hold(); }
   ~listener() {
-    if (counted && core.is_running()) hand_on();  // it was killed
-    sock.close();
+    if (counted && !has_left && core.is_running()) hand_on();  // it was killed
+    if (sock) ::close(sock.release());  // others may have this open file, too: then closing alone would not end the watching
     if (counted) core.leave();
     core.drop();
   }
@@ -49,6 +53,7 @@ struct listener {
   stream_socket sock;
   std::int64_t reported = -report_every;
   bool counted = false;
+  bool has_left = false;
 };
 
 /// Clients that connect meanwhile wait in the kernel's queue.
@@ -118,6 +123,10 @@ void handle(slot& self, node* n) noexcept {
   if (!take_io_ready(n)) return;
   auto& l = *static_cast<listener*>(detail::state_of(self));
   l.sock.clear_notice();
+  if (l.core.takes_leave_of_listener()) {
+    l.has_left = true;
+    return end_process(self, exit_reason::normal);
+  }
   const bool more = accept_some(l);
   if (more)
     l.sock.notify();
@@ -166,7 +175,7 @@ void start_listener(http_core& core, int fd) {
     core.listener = who;
   }
   leave(s);
-  if (!core.is_running()) send_look(who);  // a stop that began meanwhile may have told another one
+  if (!core.is_running() || core.is_moving()) send_look(who);  // who began that meanwhile may have told another one
 }
 
 bool take_io_ready(node* n) noexcept {
@@ -179,6 +188,7 @@ bool take_io_ready(node* n) noexcept {
 }
 
 void send_look(pid who) noexcept {
+  if (!who) return;
   node* n = allocate_node(sizeof(io_ready), alignof(io_ready));
   n->type = &descriptor_of<io_ready>();
   ::new (detail::payload_of(*n)) io_ready;
@@ -201,34 +211,27 @@ void http_core::give_service(http_service& s) noexcept {
   if (awaited_services.load(sync::seq_cst) != 0) wake_waiters();  // pairs with service_end: it sees this, or we see it
 }
 
+end_waiter::end_waiter(http_core& c, slot& me) : core(c), who(me), number(begin_wait(me)) {
+  sync::lock_guard held(core.lock);
+  core.waiters.push_back({&who, number});
+}
+end_waiter::~end_waiter() {
+  sync::lock_guard held(core.lock);
+  std::erase_if(core.waiters, [this](const stop_waiter& w) { return w.who == &who; });
+}
+
 namespace {
 
-/// The calling process or thread among those who wait for an end.
-class end_wait {
- public:
-  explicit end_wait(http_core& core) : core_(core), me_(detail::here()), number_(begin_wait(me_)) {
-    sync::lock_guard held(core_.lock);
-    core_.waiters.push_back({&me_, number_});
-  }
-  ~end_wait() {
-    sync::lock_guard held(core_.lock);
-    std::erase_if(core_.waiters, [this](const stop_waiter& w) { return w.who == &me_; });
-  }
-  end_wait(const end_wait&) = delete;
-  bool operator()(std::int64_t timeout, bool (*is_over)(void*), void* of) {
-    return wait_until(me_, number_, wait_state::signals, timeout, is_over, of);
-  }
-
- private:
-  http_core& core_;
-  slot& me_;
-  const std::uint64_t number_;
-};
+bool wait_for(http_core& core, std::int64_t timeout, bool (*is_over)(void*), void* of) {
+  slot& me = detail::here();
+  const end_waiter mine(core, me);
+  return wait_until(me, mine.number, wait_state::signals, timeout, is_over, of);
+}
 
 bool is_over(void* raw) { return static_cast<http_core*>(raw)->living.load(sync::seq_cst) == 0; }
 
 /// Waits until nothing of the server lives. False: the time is up.
-bool wait_for_end(http_core& core, std::int64_t timeout) { return end_wait(core)(timeout, &is_over, &core); }
+bool wait_for_end(http_core& core, std::int64_t timeout) { return wait_for(core, timeout, &is_over, &core); }
 
 constexpr std::int64_t answer_time = 20'000'000;  // ns, for a request that was cut off to be answered with 503
 constexpr int answer_rounds = 50;
@@ -244,7 +247,7 @@ class service_end {
     core_.give_service(service_);
   }
   service_end(const service_end&) = delete;
-  bool wait(std::int64_t timeout) { return end_wait(core_)(timeout, &is_alone, &service_); }
+  bool wait(std::int64_t timeout) { return wait_for(core_, timeout, &is_alone, &service_); }
   /// Its requests have had their time.   Returns: how many those are.
   std::size_t cut_off() {
     const std::size_t left = service_.holders.load(sync::seq_cst) - 1;
@@ -281,8 +284,16 @@ void end_requests(http_core& core) {
   wait_for_end(core, answer_time);
 }
 
-http_stop_result stop(http_core& core, duration drain) {
+}  // namespace
+
+http_stop_result stop_http(http_core& core, duration drain) {
   http_stop_result result;
+  pid door;
+  {
+    sync::lock_guard held(core.lock);
+    door = core.door;
+  }
+  if (door && door != detail::pid_of(detail::here())) send_exit(door, pid{}, exit_reason::kill);
   if (is_over(&core)) return result;
   const std::int64_t limit = drain.count() > 0 ? drain.count() : 0;
   const std::int64_t grace = std::min(limit / 2, std::int64_t{250'000'000});
@@ -298,7 +309,7 @@ http_stop_result stop(http_core& core, duration drain) {
       for (int round = 0; round < 50 && !is_over(&core); ++round) {
         const std::vector<pid> left = connections_of(core);
         for (const pid who : left) send_exit(who, pid{}, exit_reason::kill);
-        send_exit(core.listener_now(), pid{}, exit_reason::kill);
+        if (const pid listener = core.listener_now()) send_exit(listener, pid{}, exit_reason::kill);
         wait_for_end(core, 20'000'000);
       }
     }
@@ -306,6 +317,8 @@ http_stop_result stop(http_core& core, duration drain) {
   result.idle_closed = core.idle_closed.load(sync::relaxed);
   return result;
 }
+
+namespace {
 
 http_server_error explain(const std::system_error& e, const http_server_options& o) {
   const std::string place = o.address + ":" + std::to_string(o.port);
@@ -327,6 +340,52 @@ http_server_error explain(const std::system_error& e, const http_server_options&
   }
 }
 
+std::uint16_t port_of(int fd) {
+  sockaddr_in a{};
+  socklen_t size = sizeof a;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&a), &size) != 0)
+    throw std::system_error(errno, std::generic_category(), "getsockname");
+  return ntohs(a.sin_port);
+}
+
+/// The socket that was given to us, as one that we would have made.
+owned_fd given_listener(int fd) {
+  int listens = 0;
+  socklen_t size = sizeof listens;
+  if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0)
+    throw http_server_error(http_server_error::bad_address, "descriptor " + std::to_string(fd) + " is not a socket that listens");
+  ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+  return owned_fd(fd);
+}
+
+owned_fd listener_for(http_core& core, const std::optional<inheritance>& from) {
+  const http_server_options& o = core.options;
+  if (!from && o.listen_fd >= 0) return given_listener(o.listen_fd);
+  if (!from)
+    return owned_fd(stream_socket::listen(core.in, o.address.c_str(), static_cast<std::uint16_t>(o.port), backlog).release());
+  const int port = port_of(from->listener.get());
+  if (o.port != 0 && o.port != port)
+    throw http_server_error(http_server_error::take_over_failed, "the server at " + o.take_over + " listens on port " +
+                                                                     std::to_string(port) + ", not on " + std::to_string(o.port));
+  return owned_fd(::fcntl(from->listener.get(), F_DUPFD_CLOEXEC, 0));
+}
+
+/// Throws: std::system_error, http_server_error, exit_error.
+void begin_listening(http_core& core) {
+  const bool has_door = !core.options.take_over.empty();
+  std::optional<inheritance> from;
+  if (has_door) from = inherit(core.in, core.options.take_over);
+  owned_fd fd = listener_for(core, from);
+  core.port = port_of(fd.get());
+  owned_fd for_successor(has_door ? ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0) : -1);
+  start_listener(core, fd.release());
+  if (from) core.inheriting.store(1, sync::seq_cst);
+  // Before the predecessor hears that we are ready: as it ends, it must find our door in the place of its own.
+  if (has_door) open_door(core, std::move(for_successor));
+  if (from) take_connections(core, std::move(from->from));
+}
+
 }  // namespace
 
 }  // namespace coppice::internal
@@ -341,9 +400,9 @@ result<http_server, http_server_error> try_run_server_core(http_handler&& handle
   auto* core = new internal::http_core(std::move(handler), options, in);
   http_server server(core);
   try {
-    auto socket = internal::stream_socket::listen(in, options.address.c_str(), static_cast<std::uint16_t>(options.port), internal::backlog);
-    core->port = socket.local_port();
-    internal::start_listener(*core, socket.release());
+    internal::begin_listening(*core);
+  } catch (const http_server_error& e) {
+    return error(e);
   } catch (const std::system_error& e) {
     return error(internal::explain(e, options));
   } catch (const exit_error& e) {
@@ -362,7 +421,7 @@ http_server::~http_server() {
   if (core_ == nullptr) return;
   if (core_->handles.fetch_sub(1, internal::sync::acq_rel) == 1) {
     try {
-      internal::stop(*core_, duration{0});
+      internal::stop_http(*core_, duration{0});
     } catch (...) {  // a process that ends may not wait: the connections close all the same
     }
   }
@@ -380,11 +439,17 @@ http_server_statistics http_server::statistics() const noexcept {
 }
 
 http_stop_result http_server::stop(duration drain) const {
-  return core_ != nullptr ? internal::stop(*core_, drain) : http_stop_result{};
+  return core_ != nullptr ? internal::stop_http(*core_, drain) : http_stop_result{};
 }
 
 http_restart_result http_server::restart_core(http_handler&& handler, duration limit) const {
   return internal::restart(*core_, std::move(handler), limit);
+}
+
+pid http_server::door() const noexcept {
+  if (core_ == nullptr) return {};
+  internal::sync::lock_guard held(core_->lock);
+  return core_->door;
 }
 
 bool http_server::is_answering_here() const noexcept { return core_ != nullptr && internal::is_in_request_of(*core_); }

@@ -223,6 +223,8 @@ int stream_socket::try_accept() noexcept {
   }
 }
 
+bool stream_socket::wait_writable(std::int64_t timeout) { return wait_for(pd_->write, timeout); }
+
 io_result stream_socket::read_some(std::span<char> into, std::int64_t timeout) {
   for (;;) {
     const io_result got = try_read(into);

@@ -81,6 +81,9 @@ class stream_socket {
   /// The same of up to four pieces, which need not lie together.
   io_result write_all(std::span<const std::string_view> pieces, std::int64_t timeout);
 
+  /// Waits, after EAGAIN, until a write may bring more. False: `timeout` ns have passed.   Throws: detail::unwind.
+  bool wait_writable(std::int64_t timeout);
+
   /// True when the other side has ended or failed: a short read does not mean that the socket is empty.
   bool hung_up() const noexcept { return pd_->hung_up.load(sync::acquire) != 0; }
   /// True when the connection is over in both directions: nothing that is written arrives.

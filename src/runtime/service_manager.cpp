@@ -4,6 +4,7 @@
 // an abstract address.
 #include <coppice/runtime/service_manager.hpp>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -80,6 +81,22 @@ bool notify_service_manager(std::string_view state) noexcept {
   const bool sent = a.size != 0 && send_to(a, state);
   errno = errno_of_caller;
   return sent;
+}
+
+std::vector<inherited_socket> inherited_sockets() {
+  constexpr int first = 3;
+  std::vector<inherited_socket> all;
+  const long long count = number_in("LISTEN_FDS");
+  if (number_in("LISTEN_PID") != ::getpid() || count <= 0) return all;
+  const char* given = std::getenv("LISTEN_FDNAMES");
+  std::string_view names = given != nullptr ? given : "";
+  for (int fd = first; fd < first + count && ::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0; ++fd) {
+    const std::size_t colon = names.find(':');
+    all.push_back({fd, std::string(names.substr(0, colon))});
+    names = colon == std::string_view::npos ? std::string_view() : names.substr(colon + 1);
+  }
+  for (const char* name : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) ::unsetenv(name);
+  return all;
 }
 
 duration service_watchdog() noexcept {

@@ -6,10 +6,14 @@
 
 #include <coppice/app/app_server.hpp>
 #include <coppice/otp/gen_server.hpp>
+#include <coppice/process/process.hpp>
 
 #include <cstdio>
 #include <stdexcept>
 #include <tuple>
+
+#include <signal.h>
+#include <unistd.h>
 
 #include "channel_routes.hpp"
 #include "settings.hpp"
@@ -20,7 +24,7 @@ namespace switchboard {
 /// The program's HTTP server. Each start and each restart makes the routes anew.
 inline coppice::app_server& web_server(const settings& s = {}) {
   static coppice::app_server server(
-      [s, generation = 0]() mutable { return channel_routes(s, ++generation); }, {.address = s.address});
+      [s, generation = 0]() mutable { return channel_routes(s, ++generation); }, {.address = s.address, .listen_fd = s.listen_fd, .take_over = s.take_over, .take_over_timeout = drain_time});
   return server;
 }
 // [/server]
@@ -31,16 +35,23 @@ struct front {
 
   struct which_port { using reply = int; };
   struct restart {};
-  using protocol = coppice::messages<which_port, restart, break_down>;
+  using protocol = coppice::messages<which_port, restart, break_down, coppice::down>;
 
   // [init]
   auto init(settings s) {
     if (!web_server(s).is_running()) web_server().start(s.port);
+    if (const coppice::pid door = web_server().server().door()) coppice::monitor(door);
     return coppice::ok();
   }
   // [/init]
   int handle_call(which_port) const { return web_server().port(); }
   void handle_cast(restart) { web_server().restart(drain_time); }
+  // [taken_over]
+  /// Another program has taken over: this one ends as if it had been told to.
+  void handle_info(const coppice::down& d) {
+    if (d.reason.is_quiet()) ::kill(::getpid(), SIGTERM);
+  }
+  // [/taken_over]
   void handle_cast(break_down) { throw std::runtime_error("crashed on purpose"); }
 
   void terminate(const coppice::exit_reason& why) {

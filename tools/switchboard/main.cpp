@@ -13,6 +13,7 @@
 //
 // The first SIGTERM or SIGINT drains and ends the program with 0, a second one ends it at once.
 #include <coppice/otp/application.hpp>
+#include <coppice/runtime/service_manager.hpp>
 
 #include <cstdio>
 #include <string>
@@ -30,8 +31,20 @@ namespace {
 using namespace coppice;
 using namespace switchboard;
 
+/// The socket that the service manager has opened for us: the one called http, or the only one. Else -1.
+int listener() {
+  static const int found = [] {
+    const auto all = inherited_sockets();
+    for (const auto& s : all)
+      if (s.name == "http" || all.size() == 1) return s.fd;
+    return -1;
+  }();
+  return found;
+}
+
 settings settings_of(const config& c) {
-  return {.port = c.get<int>("port"), .channels = c.get<int>("channels"), .address = c.get<std::string>("address"),
+  return {.port = c.get<int>("port"), .channels = c.get<int>("channels"), .address = c.get<std::string>("address"), .take_over = c.get<std::string>("take-over"), .listen_fd = listener(),
+          
           .allow_crash = c.get<bool>("allow-crash"), .allow_restart = c.get<bool>("allow-restart"),
           .sessions = c.get<unsigned>("session.most"),
           .session_idle = c.get<duration>("session.idle"), .session_credit = c.get<std::int64_t>("session.credit"),
@@ -85,6 +98,7 @@ void say_the_end(const config&) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  listener();                                        // while nobody else looks into the environment
   session_names();                                   // before the first process: they outlive all
   all_accounts();
   all_counters();
@@ -93,6 +107,7 @@ int main(int argc, char** argv) {
               .options = {{.key = "port", .fallback = 8888, .help = "0 takes any free one", .environment = "PORT", .positional = true, .least = 0, .most = 65535},
                           {.key = "channels", .fallback = 8, .help = "how many there are", .least = 1, .most = 1'000'000},
                           {.key = "address", .fallback = "127.0.0.1", .help = "where to listen; 0.0.0.0 for every network"},
+                          {.key = "take-over", .fallback = "", .help = "path of a socket in a directory of yours (0700): takes over from who runs there"},
                           {.key = "allow-crash", .fallback = false, .help = "POST /crash/ch3, /crash/lease_book, /crash/ledger, /crash/front, /crash/session"},
                           {.key = "allow-restart", .fallback = false, .help = "POST /admin/restart"},
                           {.key = "restarts", .fallback = 50, .help = "of crashed servers in 10 s; one more ends the program", .least = 0, .most = 1'000'000},

@@ -16,6 +16,8 @@ struct settings {
   int port = 8888;
   int channels = 8;
   std::string address = "127.0.0.1";
+  std::string take_over{};  // a path
+  int listen_fd = -1;       // from the service manager
   bool allow_crash = false;
   bool allow_restart = false;
   unsigned sessions = 10'000;

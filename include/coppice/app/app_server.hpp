@@ -43,7 +43,8 @@ class app_server_error : public std::exception {
     port_in_use,        ///< the text says by whom, where that can be found out
     not_permitted,
     bad_address,
-    no_resources
+    no_resources,
+    take_over_failed
   };
   app_server_error(kind why, std::string what) : what_(std::move(what)), why_(why) {}
   kind why() const noexcept { return why_; }

@@ -13,6 +13,7 @@
 #include <coppice/app/router.hpp>
 #include <coppice/base/result.hpp>
 #include <coppice/base/time.hpp>
+#include <coppice/process/pid.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -39,13 +40,19 @@ struct http_server_options {
   duration body_timeout = 30s;               ///< for a whole body: 408
   duration write_timeout = 30s;              ///< without any progress of a write: closed
   duration handler_timeout = 30s;            ///< then the handler's process is killed: 503
+  /// A socket that listens already and belongs to the server from now on: `port` and `address` are not looked at.
+  int listen_fd = -1;
+  /// Where this server takes over from the one that runs, if there is one, and waits for the one that will take over from it: a path in
+  /// a directory that is the user's own (0700). Empty: neither (docs/guide/restarting.md).
+  std::string take_over{};
+  duration take_over_timeout = 30s;          ///< for a successor to get ready, then for requests under way to end
   runtime* in = nullptr;                     ///< null: the running process's, or the thread's, runtime
 };
 
 /// Why no server was started. `what()` says it in words.
 class http_server_error : public std::exception {
  public:
-  enum kind : std::uint8_t { port_out_of_range, port_in_use, not_permitted, bad_address, no_resources };
+  enum kind : std::uint8_t { port_out_of_range, port_in_use, not_permitted, bad_address, no_resources, take_over_failed };
   http_server_error(kind why, std::string what) : what_(std::move(what)), why_(why) {}
   kind why() const noexcept { return why_; }
   const char* what() const noexcept override { return what_.c_str(); }
@@ -105,6 +112,9 @@ class http_server {
   http_restart_result restart(F handler, duration limit = 5s) const {
     return restart_core(http_handler(std::move(handler)), limit);
   }
+  /// Who waits for a successor (`http_server_options::take_over`); nobody without that. It ends with `shutdown: taken over` when another
+  /// OS process has taken over: this server has stopped then. To be monitored.
+  pid door() const noexcept;
   /// Whether the calling process is one of its handlers'.
   bool is_answering_here() const noexcept;
 

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/take_over.hpp"
+
+#include "process/mailbox.hpp"
+#include "process/signal.hpp"
+#include "process/system.hpp"
+
+#include <coppice/base/log_sink.hpp>
+#include <coppice/process/process.hpp>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace coppice::internal {
+
+namespace {
+
+constexpr std::string_view greeting = "coppice take-over 1";
+constexpr std::string_view refused = "refused ";
+constexpr std::string_view listener_word = "listener";
+constexpr std::string_view ready_word = "ready";
+constexpr std::string_view connection_word = "connection ";
+constexpr std::string_view done_word = "done";
+
+constexpr std::int64_t look_every = 50'000'000;  // ns, whether the successor lives
+constexpr std::size_t deep_stack = 256 * 1024;  // they write reports, which a log may format deeply
+constexpr std::int64_t talk_time = 5'000'000'000;  // ns, for an answer that needs no work
+
+std::int64_t ns(duration d) noexcept { return d == infinity ? sync::never : d.count(); }
+
+http_server_error failed(const std::string& path, std::string_view why) {
+  return {http_server_error::take_over_failed, "the server at " + path + " cannot be taken over: " + std::string(why)};
+}
+
+/// Where a file lies, to know it again.
+struct file_identity {
+  dev_t device = 0;
+  ino_t number = 0;
+  friend bool operator==(const file_identity&, const file_identity&) = default;
+};
+file_identity identity_of(const std::string& path) noexcept {
+  struct stat is {};
+  return ::lstat(path.c_str(), &is) == 0 ? file_identity{is.st_dev, is.st_ino} : file_identity{};
+}
+
+packet_socket door_at(http_core& core) {
+  try {
+    return packet_socket::listen(core.in, core.options.take_over);
+  } catch (const std::system_error& e) {
+    throw http_server_error(http_server_error::take_over_failed, std::string("no successor could take over: ") + e.what());
+  }
+}
+
+/// The state of the process that waits for a successor.
+class doorkeeper {
+ public:
+  doorkeeper(http_core& core, packet_socket at, owned_fd listener)
+      : core_(core), at_(std::move(at)), listener_(std::move(listener)), file_(identity_of(core.options.take_over)) {
+    core_.hold();
+    core_.living.fetch_add(1, sync::relaxed);
+  }
+  ~doorkeeper() {
+    if (identity_of(core_.options.take_over) == file_) ::unlink(core_.options.take_over.c_str());
+    leave();
+    core_.drop();
+  }
+  doorkeeper(const doorkeeper&) = delete;
+
+  void stand() {
+    for (;;) {
+      packet_socket successor = at_.accept(core_.in);
+      if (!is_ready(successor) || !move_all(successor)) {
+        stand_again();
+        continue;
+      }
+      leave();                                     // or the end would wait for us
+      stop_http(core_, duration{0});
+      static_cast<void>(successor.send(done_word, -1, talk_time));
+      exit(exit_reason::shutdown_because("taken over"));
+    }
+  }
+
+ private:
+  /// The successor that ended may have put its door in the place of ours.
+  void stand_again() {
+    if (identity_of(core_.options.take_over) == file_) return;
+    try {
+      at_ = door_at(core_);
+      file_ = identity_of(core_.options.take_over);
+    } catch (const std::exception& e) {
+      report(log_level::error, e.what());
+    }
+  }
+  void report(log_level level, const std::string& what) const {
+    write_report({.level = level, .kind = "http", .headline = "http_server on port " + std::to_string(core_.port) + ": " + what});
+  }
+
+  /// Whether the other side listens, too.
+  bool is_ready(packet_socket& successor) {
+    const packet hello = successor.receive(talk_time);
+    if (hello.error != 0 || hello.bytes.empty()) return false;  // somebody who only looked
+    if (hello.bytes != greeting) {
+      static_cast<void>(successor.send(std::string(refused) + "this one says \"" + std::string(greeting) + '"', -1, talk_time));
+      return false;
+    }
+    if (successor.send(listener_word, listener_.get(), talk_time) != 0) return false;
+    const packet answer = successor.receive(ns(core_.options.take_over_timeout));
+    if (answer.bytes == ready_word) return true;
+    report(log_level::warning, answer.error == ETIMEDOUT ? "a successor was not ready in time: this one goes on"
+                                                         : "a successor ended before it was ready: this one goes on");
+    return false;
+  }
+
+  /// False: the other side has ended, and we go on.
+  bool move_all(packet_socket& successor) {
+    if (!core_.is_running()) return false;
+    core_.moving.store(1, sync::seq_cst);              // pairs with start_connection: it sees this, or we see it listed
+    send_look(core_.listener_now());
+    for (const pid who : connections_of(core_)) send_look(who);
+    const std::int64_t limit = ns(core_.options.take_over_timeout);
+    const std::int64_t deadline = limit == sync::never ? sync::never : sync::now() + limit;
+    std::size_t moved = 0;
+    for (std::int64_t left = limit; left > 0 && core_.is_running(); left = deadline == sync::never ? sync::never : deadline - sync::now()) {
+      wait_until_moved(left < look_every ? left : look_every);
+      std::vector<moved_connection> now = core_.take_moved();
+      for (std::size_t i = 0; i < now.size(); ++i) {
+        if (successor.send(std::string(connection_word) + now[i].bytes, now[i].socket.get(), talk_time) != 0) {
+          go_on(std::move(now), i, moved);
+          return false;
+        }
+        ++moved;
+        now[i].socket = {};
+      }
+      if (now.empty() && core_.is_empty()) break;
+      if (successor.hung_up()) {                     // while nothing was to be sent
+        go_on({}, 0, moved);
+        return false;
+      }
+    }
+    report(log_level::notice, "taken over by another OS process: " + std::to_string(moved) + " connections have moved, " +
+                                  std::to_string(core_.open.load(sync::relaxed)) + " could not in time");
+    return true;
+  }
+
+  void wait_until_moved(std::int64_t limit) {
+    slot& me = detail::here();
+    const end_waiter mine(core_, me);
+    wait_until(me, mine.number, wait_state::signals, limit, [](void* raw) {
+      auto& core = *static_cast<http_core*>(raw);
+      return core.has_moved() || core.is_empty();
+    }, &core_);
+  }
+
+  /// Takes back what has not gone over.
+  void go_on(std::vector<moved_connection> rest, std::size_t from, std::size_t lost) {
+    std::vector<moved_connection> later;
+    const bool listens = core_.end_moving(later);
+    for (moved_connection& c : later) rest.push_back(std::move(c));
+    report(log_level::error, "a successor ended while connections moved: this one goes on with " + std::to_string(rest.size() - from) +
+                                 " of them, " + std::to_string(lost) + " are lost");
+    for (std::size_t i = from; i < rest.size(); ++i) adopt(rest[i]);
+    if (!listens) start_listener(core_, ::fcntl(listener_.get(), F_DUPFD_CLOEXEC, 0));
+  }
+  void adopt(moved_connection& c) {
+    try {
+      start_connection(core_, c.socket.release(), c.bytes);
+    } catch (const std::exception& e) {
+      report(log_level::error, std::string("a connection is lost: ") + e.what());
+    }
+  }
+
+  void leave() noexcept {
+    if (!std::exchange(counted_, false)) return;
+    core_.leave();
+  }
+
+  http_core& core_;
+  packet_socket at_;
+  owned_fd listener_;
+  file_identity file_;
+  bool counted_ = true;
+};
+
+/// Serves what a predecessor passes on, until that is all.
+struct heir {
+  heir(http_core& c, packet_socket f) : core(c), from(std::move(f)) {
+    core.hold();
+  }
+  ~heir() {
+    core.inheriting.store(0, sync::seq_cst);
+    core.wake_waiters();
+    core.drop();
+  }
+  heir(const heir&) = delete;
+  void take() {
+    std::size_t lost = 0;
+    for (;;) {
+      packet next = from.receive(sync::never);
+      if (next.error != EMSGSIZE && (next.error != 0 || !next.bytes.starts_with(connection_word))) break;
+      try {
+        if (next.with)
+          start_connection(core, next.with.release(), std::string_view(next.bytes).substr(connection_word.size()));
+        else
+          ++lost;                                  // there was no descriptor left for it
+      } catch (const std::exception&) {            // no process, no memory
+        ++lost;
+      }
+    }
+    if (lost > 0)
+      write_report({.level = log_level::error,
+                    .kind = "http",
+                    .headline = "http_server on port " + std::to_string(core.port) + ": " + std::to_string(lost) +
+                                " connections could not be taken over: out of descriptors, processes or memory"});
+  }
+  http_core& core;
+  packet_socket from;
+};
+
+}  // namespace
+
+std::optional<inheritance> inherit(system& in, const std::string& path) {
+  inheritance got;
+  try {
+    got.from = packet_socket::connect(in, path);
+  } catch (const std::system_error& e) {
+    if (e.code().value() == ENOENT || e.code().value() == ECONNREFUSED) return std::nullopt;
+    throw failed(path, e.what());
+  }
+  if (const int error = got.from.send(greeting, -1, talk_time); error != 0) throw failed(path, std::generic_category().message(error));
+  packet answer = got.from.receive(talk_time);
+  if (answer.error != 0) throw failed(path, std::generic_category().message(answer.error));
+  if (answer.bytes.starts_with(refused)) throw failed(path, answer.bytes);
+  if (answer.bytes != listener_word || !answer.with) throw failed(path, "it does not speak \"" + std::string(greeting) + '"');
+  got.listener = std::move(answer.with);
+  return got;
+}
+
+void take_connections(http_core& core, packet_socket from) {
+  static_cast<void>(from.send(ready_word, -1, talk_time));  // fails: it has ended just now, and all who knew it are ours alone
+  auto state = std::make_unique<heir>(core, std::move(from));
+  spawn([state = std::move(state)] { state->take(); }, {.label = "http_heir", .stack_bytes = deep_stack, .in = core.options.in});
+}
+
+void open_door(http_core& core, owned_fd listener) {
+  auto state = std::make_unique<doorkeeper>(core, door_at(core), std::move(listener));
+  const pid who = spawn([state = std::move(state)] { state->stand(); }, {.label = "http_door", .stack_bytes = deep_stack, .in = core.options.in});
+  sync::lock_guard held(core.lock);
+  core.door = who;
+}
+
+}  // namespace coppice::internal

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// take_over: how a server passes its listener and its connections to a server in another OS process, which was started to take its
+// place. They speak over a packet_socket, whose path both were told:
+//
+//     new: "coppice take-over 1"         old: "listener" with the listening socket, or "refused …"
+//     new: "ready", when it accepts      old: "connection …" with a socket and what was read of the next request; for each one
+//                                        old: "done"
+//
+// Until "ready" the old one has given up nothing: if the new one ends, or takes too long, all stays as it was. If it ends later, the
+// connections that have not gone over yet stay with the old one, which listens again.
+#pragma once
+
+#include "app/http_core.hpp"
+#include "process/packet_socket.hpp"
+
+#include <optional>
+#include <string>
+
+namespace coppice::internal {
+
+/// What a predecessor gives.
+struct inheritance {
+  packet_socket from{};
+  owned_fd listener{};
+};
+
+/// Asks the server that stands at `path` for its listener. Nothing: nobody stands there.
+/// Throws: std::system_error; http_server_error when it refuses.
+std::optional<inheritance> inherit(system& in, const std::string& path);
+
+/// Says that `core` accepts, and serves the connections that come, in a process of its own.   Throws: exit_error.
+void take_connections(http_core& core, packet_socket from);
+
+/// Stands at `core.options.take_over` for a successor, who will get `listener`, in a process of its own.
+/// Throws: std::system_error, exit_error.
+void open_door(http_core& core, owned_fd listener);
+
+}  // namespace coppice::internal

@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A server that passes its listener and its connections to another one, over the socket that it would use between OS processes, and what
+// becomes of that when the other one is somebody else, is slow, or dies. System tests do it with two programs.
+#include <coppice/app/http_server.hpp>
+#include <coppice/base/log_sink.hpp>
+#include <coppice/process/process.hpp>
+#include <coppice/process/receive.hpp>
+
+#include <doctest/doctest.h>
+
+#include "support/eventually.hpp"
+#include "unit/app/http_client.hpp"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace coppice;
+using testing::eventually;
+using testing::get_request;
+using testing::http_answer;
+using testing::http_client;
+
+namespace {
+
+struct quiet {
+  quiet() { set_log_sink(&nothing); }
+  ~quiet() { set_log_sink(nullptr); }
+  static constexpr log_sink nothing{[](void*, const report&) {}, nullptr};
+};
+
+/// A directory of our own, and the path of a socket in it.
+struct place {
+  place() {
+    REQUIRE(::mkdtemp(directory.data()) != nullptr);
+    path = directory + "/socket";
+  }
+  ~place() {
+    ::unlink(path.c_str());
+    ::rmdir(directory.c_str());
+  }
+  bool exists() const { return ::access(path.c_str(), F_OK) == 0; }
+  std::string directory{"/tmp/coppice_take_over_XXXXXX"};
+  std::string path;
+};
+
+std::atomic<bool> gate = false;
+std::atomic<int> at_gate = 0;
+
+auto handler(int generation) {
+  return [generation](const http_request& r) {
+    if (r.path() == "/gate")
+      for (++at_gate; !gate;) sleep_for(1ms);
+    return text(std::to_string(generation));
+  };
+}
+
+struct world {
+  explicit world(int generation, const place& at, http_server_options o = {}) {
+    o.take_over = at.path;
+    o.in = &rt;
+    server = run_server(handler(generation), o);
+  }
+  http_client client() const { return http_client(server.port()); }
+  /// Whether another one has taken over: its door has ended, and says so.
+  bool is_taken_over() {
+    const runtime_scope here(rt);
+    return !alive(server.door());
+  }
+  quiet no_noise;
+  runtime rt{{.workers = 2}};
+  http_server server;
+};
+
+/// A successor that says what the test wants.
+class stranger {
+ public:
+  explicit stranger(const place& at) : fd_(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) {
+    sockaddr_un a{};
+    a.sun_family = AF_UNIX;
+    std::strcpy(a.sun_path, at.path.c_str());
+    REQUIRE(::connect(fd_, reinterpret_cast<const sockaddr*>(&a), sizeof a) == 0);
+  }
+  ~stranger() {
+    close();
+    for (const int fd : got) ::close(fd);
+  }
+  void close() {
+    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+  }
+  void say(std::string_view what) { REQUIRE(::send(fd_, what.data(), what.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(what.size())); }
+  /// The next message; its descriptor is kept in `got`.
+  std::string hear() {
+    char bytes[4096];
+    alignas(cmsghdr) char room[256];
+    iovec data{bytes, sizeof bytes};
+    msghdr m{};
+    m.msg_iov = &data;
+    m.msg_iovlen = 1;
+    m.msg_control = room;
+    m.msg_controllen = sizeof room;
+    const ssize_t n = ::recvmsg(fd_, &m, MSG_CMSG_CLOEXEC);
+    if (const cmsghdr* c = CMSG_FIRSTHDR(&m); n > 0 && c != nullptr) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(c), sizeof fd);
+      got.push_back(fd);
+    }
+    return n > 0 ? std::string(bytes, static_cast<std::size_t>(n)) : "";
+  }
+  std::vector<int> got;
+
+ private:
+  int fd_;
+};
+
+http_server_error::kind why(const world& w, const place& at, http_server_options o) {
+  o.take_over = at.path;
+  const auto r = try_run_server(handler(0), [&] { return o.in = const_cast<runtime*>(&w.rt), o; }());
+  REQUIRE_FALSE(r.has_value());
+  return r.error().why();
+}
+
+}  // namespace
+
+TEST_CASE("a server that is taken over passes on its port and its connections") {
+  const place at;
+  world first(1, at, {.port = 0});
+  http_client idle = first.client();
+  CHECK(idle.ask(get_request("/")).body == "1");
+  http_client half = first.client();
+  half.send("GET / HTTP/1.1\r\nHo");
+  CHECK(eventually([&] { return first.server.statistics().connections == 2; }));
+
+  world second(2, at, {.port = first.server.port()});
+  CHECK(second.server.port() == first.server.port());
+  CHECK(eventually([&] { return first.is_taken_over(); }));
+  CHECK(first.server.statistics().connections == 0);
+  CHECK(idle.ask(get_request("/")).body == "2");
+  half.send("st: x\r\n\r\n");
+  CHECK(half.read().body == "2");
+  CHECK(second.client().ask(get_request("/")).body == "2");
+  CHECK(second.server.statistics().accepted == 3);
+
+  CHECK(first.server.stop(10s).cut_off == 0);
+  first.server = {};
+  CHECK(at.exists());                              // it is the second one's now
+  CHECK(idle.ask(get_request("/")).body == "2");
+  second.server.stop(1s);
+  CHECK_FALSE(at.exists());
+  CHECK_FALSE(testing::accepts(second.server.port()));
+}
+
+TEST_CASE("a request under way ends where it began, then its connection goes over") {
+  gate = false;
+  at_gate = 0;
+  const place at;
+  world first(1, at, {.port = 0});
+  http_client slow = first.client();
+  slow.send(get_request("/gate") + get_request("/"));
+  CHECK(eventually([] { return at_gate == 1; }));
+  world second(2, at, {.port = 0});
+  CHECK(eventually([&] { return second.client().ask(get_request("/")).body == "2"; }));  // the first one accepted for a moment more
+  CHECK_FALSE(first.is_taken_over());
+  gate = true;
+  CHECK(slow.read().body == "1");
+  CHECK(slow.read().status == 200);                // of the pipeline: by the one or the other
+  CHECK(eventually([&] { return first.is_taken_over(); }));
+  CHECK(slow.ask(get_request("/")).body == "2");
+}
+
+TEST_CASE("what does not end in time is cut off") {
+  gate = false;
+  at_gate = 0;
+  const place at;
+  world first(1, at, {.port = 0, .take_over_timeout = 500ms});
+  http_client slow = first.client();
+  slow.send(get_request("/gate"));
+  CHECK(eventually([] { return at_gate == 1; }));
+  world second(2, at, {.port = 0});
+  CHECK(eventually([&] { return first.is_taken_over(); }));
+  const int status = slow.read().status;
+  CHECK((status == 503 || status == 0));
+  CHECK(second.client().ask(get_request("/")).body == "2");
+}
+
+TEST_CASE("who is taken over says so to those who monitor its door") {
+  const place at;
+  auto first = std::make_unique<world>(1, at, http_server_options{.port = 0});
+  const runtime_scope here(first->rt);
+  const reference ref = monitor(first->server.door());
+  world second(2, at, {.port = 0});
+  exit_reason end;
+  receive(when([&](const down& d) { return d.ref == ref; }, [&](const down& d) { end = d.reason; }));
+  CHECK(end.is_quiet());
+  CHECK(to_text(end).find("taken over") != std::string::npos);
+}
+
+TEST_CASE("one after the other takes over under load, and no request fails") {
+  const place at;
+  auto now = std::make_unique<world>(1, at, http_server_options{.port = 0});
+  const std::uint16_t port = now->server.port();
+  std::atomic<bool> stop = false;
+  std::atomic<int> failed = 0;
+  std::atomic<int> answered = 0;
+  const auto check = [&](const http_answer& a) {
+    if (a.status != 200) ++failed;
+    ++answered;
+  };
+  std::vector<std::thread> clients;
+  clients.emplace_back([&] {
+    http_client c(port);
+    while (!stop) check(c.ask(get_request("/")));
+  });
+  clients.emplace_back([&] {
+    http_client c(port);
+    while (!stop) {
+      std::string ten;
+      for (int i = 0; i < 10; ++i) ten += get_request("/");
+      c.send(ten);
+      for (int i = 0; i < 10; ++i) check(c.read());
+    }
+  });
+  clients.emplace_back([&] {
+    while (!stop) check(http_client(port).ask(get_request("/", "Connection: close\r\n")));
+  });
+  std::vector<std::unique_ptr<http_client>> idle;
+  for (int i = 0; i < 50; ++i) idle.push_back(std::make_unique<http_client>(port));
+  const int turns = testing::rounds(20, 300);
+  for (int generation = 2; generation < turns + 2; ++generation) {
+    auto next = std::make_unique<world>(generation, at, http_server_options{.port = port});
+    CHECK(eventually([&] { return now->is_taken_over(); }));
+    now = std::move(next);
+  }
+  CHECK(eventually([&, before = answered.load()] { return answered > before; }));
+  stop = true;
+  for (std::thread& t : clients) t.join();
+  CHECK(failed == 0);
+  for (const auto& c : idle) CHECK(c->ask(get_request("/")).body == std::to_string(turns + 1));
+}
+
+TEST_CASE("a socket that nobody listens at is replaced") {
+  const place at;
+  { world gone(1, at, {.port = 0}); }
+  const int left = ::socket(AF_UNIX, SOCK_SEQPACKET, 0);
+  sockaddr_un a{};
+  a.sun_family = AF_UNIX;
+  std::strcpy(a.sun_path, at.path.c_str());
+  REQUIRE(::bind(left, reinterpret_cast<const sockaddr*>(&a), sizeof a) == 0);
+  ::close(left);
+  world first(1, at, {.port = 0});
+  world second(2, at, {.port = 0});
+  CHECK(second.server.port() == first.server.port());
+}
+
+TEST_CASE("what cannot be taken over goes on") {
+  const place at;
+  world first(1, at, {.port = 0});
+  CHECK(why(first, at, {.port = first.server.port() == 1 ? 2 : 1}) == http_server_error::take_over_failed);  // another port
+  REQUIRE(::chmod(at.directory.c_str(), 0755) == 0);
+  {
+    place open;
+    REQUIRE(::chmod(open.directory.c_str(), 0750) == 0);
+    CHECK(why(first, open, {.port = 0}) == http_server_error::take_over_failed);
+  }
+  REQUIRE(::chmod(at.directory.c_str(), 0700) == 0);
+  CHECK_FALSE(first.is_taken_over());
+  CHECK(first.client().ask(get_request("/")).body == "1");
+}
+
+TEST_CASE("a stranger gets nothing") {
+  const place at;
+  world first(1, at, {.port = 0});
+  stranger(at).close();
+  {
+    stranger s(at);
+    s.say("coppice take-over 2");
+    CHECK(s.hear().starts_with("refused"));
+    CHECK(s.got.empty());
+    CHECK(s.hear().empty());
+  }
+  CHECK_FALSE(first.is_taken_over());
+  world second(2, at, {.port = 0});
+  CHECK(eventually([&] { return first.is_taken_over(); }));
+}
+
+TEST_CASE("a predecessor that says something else is left alone") {
+  const place at;
+  const int listener = ::socket(AF_UNIX, SOCK_SEQPACKET, 0);
+  sockaddr_un a{};
+  a.sun_family = AF_UNIX;
+  std::strcpy(a.sun_path, at.path.c_str());
+  REQUIRE(::bind(listener, reinterpret_cast<const sockaddr*>(&a), sizeof a) == 0);
+  REQUIRE(::listen(listener, 4) == 0);
+  for (const char* answer : {"refused: not today", "listener", "what?"}) {
+    std::thread other([&] {
+      const int c = ::accept(listener, nullptr, nullptr);
+      char hello[64];
+      CHECK(::recv(c, hello, sizeof hello, 0) > 0);
+      CHECK(::send(c, answer, std::strlen(answer), MSG_NOSIGNAL) > 0);
+      ::close(c);
+    });
+    runtime rt({.workers = 1});
+    const auto r = try_run_server(handler(1), {.port = 0, .take_over = at.path, .in = &rt});
+    other.join();
+    REQUIRE_FALSE(r.has_value());
+    CHECK(r.error().why() == http_server_error::take_over_failed);
+  }
+  ::close(listener);
+}
+
+TEST_CASE("a successor that ends before it is ready, or is not ready in time, changes nothing") {
+  const place at;
+  world first(1, at, {.port = 0, .take_over_timeout = 50ms});
+  http_client c = first.client();
+  CHECK(c.ask(get_request("/")).body == "1");
+  {
+    stranger s(at);
+    s.say("coppice take-over 1");
+    CHECK(s.hear() == "listener");
+    REQUIRE(s.got.size() == 1);
+    s.close();
+    CHECK(c.ask(get_request("/")).body == "1");
+  }
+  {
+    stranger s(at);
+    s.say("coppice take-over 1");
+    CHECK(s.hear() == "listener");
+    CHECK(s.hear().empty());                       // the old one has lost its patience
+  }
+  CHECK(first.client().ask(get_request("/")).body == "1");
+  CHECK(c.ask(get_request("/")).body == "1");
+  CHECK_FALSE(first.is_taken_over());
+}
+
+TEST_CASE("a server can be taken over after a successor that put its door there and ended") {
+  const place at;
+  world first(1, at, {.port = 0});
+  {
+    stranger s(at);
+    s.say("coppice take-over 1");
+    CHECK(s.hear() == "listener");
+    REQUIRE(::unlink(at.path.c_str()) == 0);
+  }
+  REQUIRE(eventually([&] { return at.exists(); }));
+  world second(2, at, {.port = 0});
+  CHECK(eventually([&] { return first.is_taken_over(); }));
+}
+
+TEST_CASE("a successor that ends while connections move takes along only those that it has got") {
+  const place at;
+  world first(1, at, {.port = 0});
+  std::vector<http_client> all;
+  for (int i = 0; i < 3; ++i) {
+    all.push_back(first.client());
+    CHECK(all.back().ask(get_request("/")).body == "1");
+  }
+  gate = false;
+  at_gate = 0;
+  http_client slow = first.client();               // it would move, but later than the successor lives
+  slow.send(get_request("/gate"));
+  CHECK(eventually([] { return at_gate == 1; }));
+  {
+    stranger s(at);
+    s.say("coppice take-over 1");
+    CHECK(s.hear() == "listener");
+    s.say("ready");
+    for (int i = 0; i < 3; ++i) CHECK(s.hear() == "connection ");
+    CHECK(s.got.size() == 4);
+  }
+  CHECK(first.client().ask(get_request("/")).body == "1");  // it listens again, though nothing else happens
+  gate = true;
+  CHECK(slow.read().body == "1");
+  CHECK(eventually([&] { return slow.ask(get_request("/")).body == "1"; }));
+  CHECK_FALSE(first.is_taken_over());
+  for (http_client& c : all) CHECK(c.is_closed());
+  world second(2, at, {.port = 0});                // and can be taken over by another one
+  CHECK(eventually([&] { return first.is_taken_over(); }));
+  CHECK(slow.ask(get_request("/")).body == "2");
+}
+
+TEST_CASE("a server may be given a socket that listens") {
+  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in a{};
+  a.sin_family = AF_INET;
+  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  REQUIRE(::bind(fd, reinterpret_cast<const sockaddr*>(&a), sizeof a) == 0);
+  runtime rt({.workers = 2});
+  CHECK(try_run_server(handler(1), {.listen_fd = fd, .in = &rt}).error().why() == http_server_error::bad_address);
+  REQUIRE(::listen(fd, 16) == 0);
+  const http_server server = run_server(handler(1), {.port = 1, .listen_fd = fd, .in = &rt});
+  CHECK(http_client(server.port()).ask(get_request("/")).body == "1");
+  server.stop(1s);
+  CHECK_FALSE(testing::accepts(server.port()));
+  CHECK(try_run_server(handler(1), {.listen_fd = 9999, .in = &rt}).error().why() == http_server_error::bad_address);
+}
