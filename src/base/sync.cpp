@@ -17,11 +17,13 @@
 
 namespace coppice::detail::sync {
 
+/// Named for the assembler, which reads it in this_thread_block().
+[[gnu::tls_model("initial-exec")]] extern thread_local constinit void* current_block asm("coppice_this_thread_block");
+thread_local constinit void* current_block = nullptr;
+
 namespace {
 
 constexpr std::int64_t second = 1'000'000'000;
-
-[[gnu::tls_model("initial-exec")]] thread_local void* current_block = nullptr;
 
 struct thread_slot {
   void* block = nullptr;
@@ -88,10 +90,12 @@ unsigned cores() noexcept {
   return n > 0 ? static_cast<unsigned>(n) : 1;
 }
 
+#if !defined(__x86_64__) || !defined(__ELF__) || defined(__ILP32__)
 void* this_thread_block() noexcept {
   asm volatile("" ::: "memory");
   return current_block;
 }
+#endif
 
 void set_this_thread_block(void* block, void (*at_exit)(void*)) noexcept {
   registered.block = block;

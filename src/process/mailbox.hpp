@@ -156,13 +156,15 @@ inline constexpr std::uint64_t yield_request = ~std::uint64_t{0};
 /// Throws:  detail::unwind when the process has to end. `in_send`: only if it had to end a whole budget ago already, so that
 ///          what is sent by a destructor, say, does not throw, but a process that does nothing but send ends all the same.
 void yield_if_spent(bool in_send = false);
-/// The reductions of a send to `to`: one, and one more for each message that waits there, up to a hundred. So who floods a process
-/// that lags behind soon lets it run.
+/// The reductions of a send to `to`: one, and of the budget one more for each message that waits there, up to a hundred. So who
+/// floods a process that lags behind soon lets it run.
 inline void spend_on(pid to) {
   constexpr std::uint32_t most = 100;
   thread_block& block = here();
   const std::uint32_t waiting = to.is_local() && to ? to.where()->length.load(sync::relaxed) : 0;
-  block.budget -= 1 + static_cast<int>(waiting < most ? waiting : most);
+  const int extra = static_cast<int>(waiting < most ? waiting : most);
+  block.accounted -= extra;                    // no work
+  block.budget -= 1 + extra;
   if (block.budget <= 0) [[unlikely]] yield_if_spent(true);
 }
 

@@ -44,7 +44,7 @@ class crowding {
 
  private:
   static constexpr std::int64_t coarse = 800;    // ns: beside such pieces a message between two cores costs little
-  static constexpr int shortest_pause = 8;       // looks between two tries
+  static constexpr int shortest_pause = 2;       // looks between two tries
   static constexpr int longest_pause = 1024;
 
   /// The upper half of them, rounded down; the lower ones go on.

@@ -42,7 +42,7 @@ struct worker {
   sync::atomic<std::uint64_t> tick;      // one more for each thing run; the monitor compares
   sync::atomic<std::uint64_t> done;      // thread_block::done of its thread; the monitor compares it, too
   sync::atomic<std::uint32_t> busy;      // 1 while it runs something
-  sync::atomic<std::uint32_t> patience;  // so much may wait in `queue` before others take of it; the monitor says how much
+  sync::atomic<std::uint64_t> patience;  // so much may wait in `queue` before others take of it; the monitor says how much
   sync::futex_word aside{0, "aside"};    // 1: it must stand aside (crowding.hpp)
   sync::futex_word signal{0, "signal"};  // 0: may sleep; 1: wake up
   sync::atomic<std::int64_t> asleep_until{0, "asleep until"};
@@ -186,7 +186,7 @@ class scheduler {
   bool work_in_sight() const noexcept;
   /// Whether what waits in the queue of `w` is for `w` alone: it is awake, and will soon be round.
   static bool is_left_alone(const worker& w) noexcept {
-    const std::uint32_t patience = w.patience.load(sync::relaxed);
+    const std::uint64_t patience = w.patience.load(sync::relaxed);
     return patience != 0 && w.queue.size() <= patience;
   }
   /// The same for the global queue: those who are left alone will soon be round with it, too, and only they take from it.

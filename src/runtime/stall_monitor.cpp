@@ -17,8 +17,8 @@ namespace coppice::internal {
 namespace {
 
 constexpr std::int64_t period = 1'000'000;
+constexpr std::int64_t longest_wait = 2 * period;
 constexpr int idle_rounds = 20;              // all parked for so long: the monitor sleeps as well
-constexpr std::uint64_t most_patience = local_queue<runnable>::capacity - 1;
 
 }  // namespace
 
@@ -50,6 +50,7 @@ void scheduler::monitor() {
       if (parked_.load(sync::seq_cst) == everyone && stopping_.load(sync::seq_cst) == 0)
         sync::futex_wait(monitor_signal_, 1);
       monitor_signal_.store(0, sync::seq_cst);
+      seen.at = sync::now();                       // what it slept through says nothing
       continue;
     }
     quiet = 0;
@@ -96,11 +97,11 @@ bool scheduler::look_at_workers(watch& seen, unsigned count) noexcept {
     const std::uint64_t total = w.done.load(sync::relaxed);
     const std::uint64_t done = turns + total - std::exchange(seen.done[i], total);
     const std::uint64_t patience = patience_of(turns, done, seen.elapsed);
-    if (!planted::is(planted::left_alone_while_stuck) || turns != 0) w.patience.store(static_cast<std::uint32_t>(patience), sync::relaxed);
+    if (!planted::is(planted::left_alone_while_stuck) || turns != 0) w.patience.store(patience, sync::relaxed);
     if (turns != 0) {
       busy |= std::uint64_t{1} << i;
       small_pieces &= patience != 0;
-      patience_of_all += turns;
+      patience_of_all += patience;
       done_by_all += done;
     }
     const bool aside = w.aside.load(sync::relaxed) != 0;
@@ -121,10 +122,10 @@ bool scheduler::look_at_workers(watch& seen, unsigned count) noexcept {
 }
 
 /// How much may wait in the queue of a worker that has had `turns`, and got `done` so much in them within `elapsed` ns, before others
-/// take of it: nothing, unless its pieces are small; else what it comes round with in the same time once more.
+/// take of it: nothing, unless its pieces are small; else what it comes round with in `longest_wait`.
 std::uint64_t scheduler::patience_of(std::uint64_t turns, std::uint64_t done, std::int64_t elapsed) const noexcept {
   if (turns == 0 || static_cast<std::int64_t>(done) * fine_grain_ < elapsed) return 0;
-  return turns < most_patience ? turns : most_patience;
+  return turns * static_cast<std::uint64_t>(longest_wait) / static_cast<std::uint64_t>(elapsed) + 1;
 }
 
 /// Has exactly `who` stand aside, a bit for each worker.
