@@ -11,5 +11,6 @@
 #include <coppice/app/request_body.hpp>
 #include <coppice/app/response_writer.hpp>
 #include <coppice/app/router.hpp>
+#include <coppice/app/static_files.hpp>
 #include <coppice/app/throw_trace.hpp>
 #include <coppice/app/websocket.hpp>

@@ -54,14 +54,30 @@ struct connection {
   pid me{};
   std::int64_t deadline = sync::never;  // of the phase
   phase_of phase = idle;
+  socket_peer peer{};
+  const std::int64_t opened = sync::now();
+  sync::atomic<std::uint64_t> requests;
+  sync::atomic<std::int64_t> state_since;
+  sync::atomic<std::uint32_t> state;  // an http_connection_state, for whoever asks; while lent, the loan knows better
   bool listed = false;
-  bool overdue = false;  // the borrower was told to end
-  http_loan* loan = nullptr;
+  bool overdue = false;               // the borrower was told to end
+  http_loan* loan = nullptr;          // changed under core.lock
   http_exchange* exchange = nullptr;  // of the request whose body is read in pieces
   std::uint32_t drained = 0;          // bytes thrown away while lingering
+
+  void show(http_connection_state s) noexcept {
+    state.store(static_cast<std::uint32_t>(s), sync::relaxed);
+    state_since.store(here().clock, sync::relaxed);
+  }
+  http_connection describe(std::int64_t now) const noexcept;
 };
 
 connection::~connection() {
+  if (listed) {
+    sync::lock_guard held(core.lock);
+    (before != nullptr ? before->next : core.first) = next;
+    if (next != nullptr) next->before = before;
+  }
   if (loan != nullptr) {
     if (!loan->is_over()) send_exit(loan->borrower, pid{}, exit_reason::kill);
     loan->drop();
@@ -70,11 +86,6 @@ connection::~connection() {
   drop_buffer(buffer);
   sock.close();
   if (listed) {
-    {
-      sync::lock_guard held(core.lock);
-      (before != nullptr ? before->next : core.first) = next;
-      if (next != nullptr) next->before = before;
-    }
     core.open.fetch_sub(1, sync::seq_cst);  // pairs with the listener's pause: it sees this, or we see it paused
     core.leave();
     if (core.accept_paused.load(sync::seq_cst) != 0) send_look(core.listener_now());
@@ -87,6 +98,30 @@ std::vector<pid> connections_of(http_core& core) {
   all.reserve(core.open.load(sync::relaxed) + 64);
   sync::lock_guard held(core.lock);
   for (const connection* c = core.first; c != nullptr && all.size() < all.capacity(); c = c->next) all.push_back(c->me);
+  return all;
+}
+
+http_connection connection::describe(std::int64_t now) const noexcept {
+  static constexpr http_connection_state of_loan[] = {http_connection_state::request, http_connection_state::streaming,
+                                                      http_connection_state::events, http_connection_state::websocket};
+  const auto shown =
+      loan != nullptr ? of_loan[loan->used_for()] : static_cast<http_connection_state>(state.load(sync::relaxed));
+  const std::int64_t since = state_since.load(sync::relaxed);
+  return {.who = me,
+          .peer = {peer.address, peer.port},
+          .state = shown,
+          .in_state = duration(now > since ? now - since : 0),
+          .open_for = duration(now > opened ? now - opened : 0),
+          .requests = requests.load(sync::relaxed)};
+}
+
+std::vector<http_connection> list_connections(http_core& core) {
+  std::vector<http_connection> all;
+  all.reserve(core.open.load(sync::relaxed) + 64);  // not under the lock
+  const std::int64_t now = sync::now();
+  sync::lock_guard held(core.lock);
+  for (const connection* c = core.first; c != nullptr && all.size() < all.capacity(); c = c->next)
+    all.push_back(c->describe(now));
   return all;
 }
 
@@ -232,8 +267,10 @@ refusal look::judge_unfinished(std::string_view bytes) const {
 
 look::step look::run_one(std::string_view head) {
   own_exchange x(c_.core, self_, c_.buffer);
+  x->peer = {c_.peer.address, c_.peer.port};
   if (const refusal why = x->parser.take_head(head)) return refuse(why);
   c_.buffer->begin += static_cast<std::uint32_t>(head.size());
+  c_.show(http_connection_state::request);
   if (!x->parser.is_complete()) {
     const body_rule rule = x->service.handler.rule_for(http_request(x->parser.parts()));
     if (const refusal why = x->parser.limit_body(rule.max_bytes != 0 ? rule.max_bytes : c_.core.options.max_body_bytes))
@@ -314,6 +351,7 @@ bool look::grant(own_exchange& x) {
     drop_buffer(std::exchange(c_.buffer, nullptr));
   else
     c_.buffer = resized(c_.buffer, c_.buffer->rest().size());
+  c_.requests.fetch_add(1, sync::relaxed);
   lend(*loan, sync::never);
   x->loan = loan;
   std::uint32_t asks = http_exchange::asks;
@@ -332,7 +370,10 @@ bool look::grant(own_exchange& x) {
 void look::lend(http_loan& loan, std::int64_t deadline) {
   loan.sock = std::move(c_.sock);
   loan.buffer = std::exchange(c_.buffer, nullptr);
-  c_.loan = &loan;
+  {
+    sync::lock_guard held(c_.core.lock);
+    c_.loan = &loan;
+  }
   c_.phase = connection::lent;
   c_.overdue = false;
   c_.deadline = deadline;
@@ -340,7 +381,10 @@ void look::lend(http_loan& loan, std::int64_t deadline) {
 }
 
 void look::reclaim(http_loan& loan) {
-  c_.loan = nullptr;
+  {
+    sync::lock_guard held(c_.core.lock);
+    c_.loan = nullptr;
+  }
   c_.sock = std::move(loan.sock);
   c_.buffer = std::exchange(loan.buffer, nullptr);
   c_.phase = connection::idle;
@@ -437,6 +481,7 @@ bool watch_loan(connection& c) {
 
 void look::answer(const http_response& r, const answer_form& form) {
   answered_ = true;
+  c_.requests.fetch_add(1, sync::relaxed);
   c_.core.requests.fetch_add(1, sync::relaxed);
   if (append_response(out_, r, form)) return;
   c_.core.failed.fetch_add(1, sync::relaxed);
@@ -465,6 +510,7 @@ look::step look::close_softly() {
 
 void look::begin_lingering() {
   c_.sock.end_writing();
+  c_.show(http_connection_state::closing);
   c_.phase = connection::lingering;
   c_.deadline = here().clock + linger_time;
   c_.sock.set_deadline(c_.deadline);
@@ -491,10 +537,12 @@ bool look::settle() {
       return false;
     }
     if (heard_ || c_.phase != connection::idle) c_.deadline = from_now(c_.core.options.idle_timeout);
+    if (heard_ || c_.phase != connection::idle) c_.show(http_connection_state::idle);
     c_.phase = connection::idle;
   } else {
     c_.buffer = resized(c_.buffer, c_.buffer->rest().size());
     if (c_.phase != connection::in_head || answered_) c_.deadline = from_now(c_.core.options.head_timeout);
+    if (answered_ || c_.phase != connection::in_head) c_.show(http_connection_state::head);
     c_.phase = connection::in_head;
   }
   c_.sock.set_deadline(c_.deadline);
@@ -575,7 +623,7 @@ constexpr detail::class_descriptor connection_class{
 
 }  // namespace
 
-void start_connection(http_core& core, int fd, std::string_view bytes) {
+void start_connection(http_core& core, int fd, const socket_peer& peer, std::string_view bytes) {
   slot* s = nullptr;
   try {
     s = &new_process(connection_class, core.in);
@@ -586,6 +634,8 @@ void start_connection(http_core& core, int fd, std::string_view bytes) {
   auto& c = *::new (detail::state_of(*s)) connection(core);
   detail::set(*s, detail::started);
   c.me = detail::pid_of(*s);
+  c.peer = peer;
+  c.state_since.store(c.opened, sync::relaxed);
   try {
     c.sock = stream_socket(core.in, fd, c.me);
   } catch (...) {
@@ -614,3 +664,27 @@ void start_connection(http_core& core, int fd, std::string_view bytes) {
 }
 
 }  // namespace coppice::internal
+
+namespace coppice {
+
+std::string_view to_text(http_connection_state state) noexcept {
+  switch (state) {
+    case http_connection_state::idle:
+      return "idle";
+    case http_connection_state::head:
+      return "head";
+    case http_connection_state::request:
+      return "request";
+    case http_connection_state::streaming:
+      return "streaming";
+    case http_connection_state::events:
+      return "events";
+    case http_connection_state::websocket:
+      return "websocket";
+    case http_connection_state::closing:
+      break;
+  }
+  return "closing";
+}
+
+}  // namespace coppice

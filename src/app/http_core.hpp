@@ -175,14 +175,16 @@ bool take_io_ready(detail::node* n) noexcept;
 /// Takes `fd` in any case.   Throws: std::system_error, exit_error.
 void start_listener(http_core& core, int fd);
 
-/// Starts the process of the connection `fd`, of which `bytes` have been read. Takes `fd` in any case.
+/// Starts the process of the connection `fd` with `peer`, of which `bytes` have been read. Takes `fd` in any case.
 /// Throws: std::system_error, exit_error.
-void start_connection(http_core& core, int fd, std::string_view bytes = {});
+void start_connection(http_core& core, int fd, const socket_peer& peer, std::string_view bytes = {});
 
 /// Tells a process to look at its socket.
 void send_look(pid who) noexcept;
 /// The pids of all connections.
 std::vector<pid> connections_of(http_core& core);
+/// The same, with what can be said about them.
+std::vector<http_connection> list_connections(http_core& core);
 /// Lets every connection with a request under way ask whether that has still time.
 void wake_connections(http_core& core);
 /// Whether the calling process answers one of this server's requests.

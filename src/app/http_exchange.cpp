@@ -109,6 +109,7 @@ std::string request_job::asked_for() const {
 void request_job::answer() {
   http_request::parts parts = shared->parser.parts();
   std::optional<piece_source> pieces;
+  parts.peer = shared->peer;
   if (loan != nullptr) parts.source = &pieces.emplace(*shared, *loan);
   const http_request request(parts);
   try {

@@ -40,6 +40,7 @@ struct http_exchange {
   sync::atomic<std::uint32_t> state;
   bool answered = false;  // `response` is the handler's
   http_parser parser;
+  http_peer peer{};
   http_response response;
   read_buffer* kept = nullptr;     // when the connection has left the request alone
   detail::slot* asking = nullptr;  // the request's process, in its wait `asking_number`

@@ -32,6 +32,15 @@ std::string_view to_text(http_method method) noexcept {
   return "OTHER";
 }
 
+std::string to_text(const http_peer& peer) {
+  std::string out;
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    out += std::to_string(peer.address >> shift & 0xff);
+    out += shift > 0 ? '.' : ':';
+  }
+  return out += std::to_string(peer.port);
+}
+
 http_request::http_request(const parts& p) noexcept : parts_(p), path_(p.target.substr(0, p.target.find('?'))) {}
 
 std::optional<std::string_view> http_request::header(std::string_view name) const noexcept {

@@ -37,6 +37,10 @@ http_method method_of(http::verb verb) noexcept {
   }
 }
 
+bool has_line_break(const char* begin, const char* end) noexcept {
+  return std::string_view(begin, static_cast<std::size_t>(end - begin)).find('\n') != std::string_view::npos;
+}
+
 /// `GET / HTTP/2.0`: well-formed, but of a version that is not spoken here.
 bool names_other_version(std::string_view head) noexcept {
   const std::string_view line = head.substr(0, head.find("\r\n"));
@@ -92,6 +96,7 @@ http_request::parts http_parser::parts() const noexcept {
           .fields = fields(),
           .parameters = {},
           .version = version_,
+          .peer = {},
           .source = nullptr};
 }
 
@@ -119,8 +124,10 @@ void http_parser::on_request_impl(http::verb verb, view method, view target, int
 void http_parser::on_field_impl(http::field which, view name, view value, error_code& ec) {
   if (in_trailer_) return;  // after a chunked body: of no use to anybody
   const std::string_view text = standard(value);
-  // An unfolded value lies in the parser's scratch space: it would be gone, and servers must refuse folding anyway.
-  if (!text.empty() && (text.data() < head_.data() || text.data() >= head_.data() + head_.size()))
+  // An unfolded value lies in the parser's scratch space: it would be gone, and servers must refuse folding anyway. One that
+  // begins after the fold does not.
+  const bool lies_in_head = text.data() >= head_.data() && text.data() < head_.data() + head_.size();
+  if (!text.empty() && (!lies_in_head || has_line_break(standard(name).end(), text.begin())))
     return refuse(400, "a folded line in the head", ec);
   if (count_ == most_fields) return refuse(431, "too many lines in the head", ec);
   if (which == http::field::host) ++hosts_;

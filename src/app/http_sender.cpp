@@ -43,6 +43,16 @@ int http_sender::write(std::string_view piece) {
 
 int http_sender::flush() { return head_.empty() ? error_ : send({}); }
 
+int http_sender::send_file(int fd, std::uint64_t first, std::uint64_t bytes) {
+  if (flush() != 0) return error_;
+  const duration limit = loan_.core.options.write_timeout;
+  const io_result sent = loan_.sock.send_file(fd, first, bytes, limit == infinity ? sync::never : limit.count());
+  left_ -= sent.bytes;
+  error_ = sent.error;
+  if (error_ != 0) loan_.outcome = http_loan::gone;
+  return error_;
+}
+
 int http_sender::finish() {
   if (left_ != 0 && error_ == 0) throw std::length_error("a stream is shorter than its length that was said");
   if (chunked_) return send("0\r\n\r\n");

@@ -23,6 +23,9 @@ class http_sender {
   /// Returns: 0 or an errno value.   Throws: std::length_error beyond the length that was said; unwind.
   int write(std::string_view piece);
   int flush();
+  /// Sends `bytes` bytes of a file from `first` on. Of a stream whose length was said.
+  /// Returns: as write.   Throws: std::length_error when the file has become shorter; unwind.
+  int send_file(int fd, std::uint64_t first, std::uint64_t bytes);
   /// The end of the body.   Throws: std::length_error below the length that was said.
   int finish();
 

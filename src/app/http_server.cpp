@@ -102,7 +102,8 @@ bool accept_some(listener& l) {
   core.accept_paused.store(0, sync::relaxed);
   for (int i = 0; i < accepted_at_once; ++i) {
     if (is_full(core)) return false;
-    const int fd = l.sock.try_accept();
+    socket_peer peer;
+    const int fd = l.sock.try_accept(peer);
     if (fd < 0) {
       if (!is_shortage(errno)) return false;
       report_shortage(l, errno);
@@ -111,7 +112,7 @@ bool accept_some(listener& l) {
       return false;
     }
     try {
-      start_connection(core, fd);
+      start_connection(core, fd, peer);
     } catch (const std::exception&) {  // no process, no memory: this client is dropped
       report_shortage(l, ENOMEM);
     }
@@ -436,6 +437,10 @@ http_server_statistics http_server::statistics() const noexcept {
           .accepted = core_->accepted.load(internal::sync::relaxed),
           .requests = core_->requests.load(internal::sync::relaxed),
           .failed = core_->failed.load(internal::sync::relaxed)};
+}
+
+std::vector<http_connection> http_server::connections() const {
+  return core_ != nullptr ? internal::list_connections(*core_) : std::vector<http_connection>{};
 }
 
 http_stop_result http_server::stop(duration drain) const {

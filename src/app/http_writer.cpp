@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/http_writer.hpp"
 
+#include "app/http_date.hpp"
+
 #include <coppice/base/detail/sync.hpp>
 
 #include <charconv>
@@ -17,25 +19,10 @@ namespace {
 struct date_text {
   sync::spinlock lock;
   std::int64_t second = -1;
-  char text[32] = {};
+  char text[http_date_room] = {};
   std::size_t size = 0;
 };
 date_text today;
-
-/// strftime would speak the program's language.
-std::size_t write_date(char* out, std::size_t room, std::int64_t second) noexcept {
-  static constexpr char days[] = "SunMonTueWedThuFriSat";
-  static constexpr char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-  const time_t when = static_cast<time_t>(second);
-  tm t{};
-  ::gmtime_r(&when, &t);
-  const std::size_t n = ::strftime(out, room, "???, %d ??? %Y %H:%M:%S GMT", &t);
-  for (std::size_t i = 0; i < 3; ++i) {
-    out[i] = days[static_cast<std::size_t>(t.tm_wday) * 3 + i];
-    out[8 + i] = months[static_cast<std::size_t>(t.tm_mon) * 3 + i];
-  }
-  return n;
-}
 
 void append_number(std::string& out, std::uint64_t n) {
   char digits[20];
@@ -65,7 +52,7 @@ void append_date(std::string& out) {
   sync::lock_guard held(today.lock);
   if (today.second != now.tv_sec) {
     today.second = now.tv_sec;
-    today.size = write_date(today.text, sizeof today.text, now.tv_sec);
+    today.size = write_http_date(today.text, now.tv_sec);
   }
   out.append(today.text, today.size);
 }

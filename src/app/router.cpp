@@ -56,7 +56,7 @@ std::string_view take_segment(std::string_view& path) noexcept {
 }
 
 segment compiled_segment(std::string_view text, const std::string& path) {
-  if (text == "*") return {segment::rest, {}};
+  if (text == "*") return {segment::rest, "*"};
   if (!text.starts_with(':')) return {segment::literal, std::string(text)};
   const std::size_t type = text.find('<');
   const std::string name(text.substr(1, type == std::string_view::npos ? type : type - 1));
@@ -73,7 +73,7 @@ std::vector<segment> compiled_path(const std::string& path) {
   for (std::string_view left = path; !left.empty();) {
     if (!out.empty() && out.back().kind == segment::rest) refuse_path(path, "nothing follows a *");
     out.push_back(compiled_segment(take_segment(left), path));
-    parameters += out.back().kind == segment::any || out.back().kind == segment::whole_number;
+    parameters += out.back().kind != segment::literal;
   }
   if (parameters > most_parameters) refuse_path(path, "it has more than eight parameters");
   return out;
@@ -94,7 +94,10 @@ bool fits(const std::vector<segment>& pattern, std::string_view path, captured& 
   out.count = 0;
   for (const segment& wanted : pattern) {
     if (path.empty()) return false;
-    if (wanted.kind == segment::rest) return true;
+    if (wanted.kind == segment::rest) {
+      out.of[out.count++] = {"*", path.substr(1)};
+      return true;
+    }
     const std::string_view text = take_segment(path);
     if (wanted.kind == segment::literal) {
       if (text != wanted.text) return false;

@@ -22,6 +22,11 @@ namespace coppice::internal {
 
 namespace {
 
+void start_moved(http_core& core, owned_fd& socket, std::string_view bytes) {
+  const socket_peer peer = stream_socket::peer_of(socket.get());
+  start_connection(core, socket.release(), peer, bytes);
+}
+
 constexpr std::string_view greeting = "coppice take-over 1";
 constexpr std::string_view refused = "refused ";
 constexpr std::string_view listener_word = "listener";
@@ -170,7 +175,7 @@ class doorkeeper {
   }
   void adopt(moved_connection& c) {
     try {
-      start_connection(core_, c.socket.release(), c.bytes);
+      start_moved(core_, c.socket, c.bytes);
     } catch (const std::exception& e) {
       report(log_level::error, std::string("a connection is lost: ") + e.what());
     }
@@ -206,7 +211,7 @@ struct heir {
       if (next.error != EMSGSIZE && (next.error != 0 || !next.bytes.starts_with(connection_word))) break;
       try {
         if (next.with)
-          start_connection(core, next.with.release(), std::string_view(next.bytes).substr(connection_word.size()));
+          start_moved(core, next.with, std::string_view(next.bytes).substr(connection_word.size()));
         else
           ++lost;                                  // there was no descriptor left for it
       } catch (const std::exception&) {            // no process, no memory

@@ -271,7 +271,8 @@ kept_request::kept_request(const http_request& r) {
                                        .target = keep(r.target()),
                                        .fields = fields_,
                                        .parameters = parameters_,
-                                       .version = r.version()});
+                                       .version = r.version(),
+                                       .peer = r.peer()});
 }
 
 namespace {

@@ -126,14 +126,6 @@ constexpr std::int64_t out_of_descriptors = 1'000'000'000;  // ns, then it is tr
 
 }  // namespace
 
-owned_fd& owned_fd::operator=(owned_fd&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-owned_fd::~owned_fd() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
 packet_socket packet_socket::listen(system& in, const std::string& path) {
   ensure_own_directory(path);
   const std::string fresh = path + ".new";

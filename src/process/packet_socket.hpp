@@ -9,6 +9,7 @@
 // Thread: one at a time.
 #pragma once
 
+#include "process/owned_fd.hpp"
 #include "process/stream_socket.hpp"
 
 #include <cstdint>
@@ -16,26 +17,6 @@
 #include <string_view>
 
 namespace coppice::internal {
-
-/// A descriptor that is closed when nobody takes it.
-class owned_fd {
- public:
-  owned_fd() noexcept = default;
-  explicit owned_fd(int fd) noexcept : fd_(fd) {}
-  owned_fd(owned_fd&& other) noexcept : fd_(other.release()) {}
-  owned_fd& operator=(owned_fd&& other) noexcept;
-  ~owned_fd();
-  explicit operator bool() const noexcept { return fd_ >= 0; }
-  int get() const noexcept { return fd_; }
-  int release() noexcept {
-    const int fd = fd_;
-    fd_ = -1;
-    return fd;
-  }
-
- private:
-  int fd_ = -1;
-};
 
 /// What arrived. Neither bytes nor an error: the other side has ended.
 struct packet {

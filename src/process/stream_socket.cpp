@@ -11,10 +11,13 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
@@ -52,7 +55,8 @@ class side_wait {
   stream_socket::woken wait_or_mail(std::int64_t timeout, const mail_mark& seen) {
     seen_ = &seen;
     if (!announce()) return stream_socket::woken::readable;
-    if (!wait_until(me_, number_, wait_state::any, timeout, &is_over_or_mail, this, true)) return stream_socket::woken::time_up;
+    if (!wait_until(me_, number_, wait_state::any, timeout, &is_over_or_mail, this, true))
+      return stream_socket::woken::time_up;
     return is_over(this) ? stream_socket::woken::readable : stream_socket::woken::mail;
   }
 
@@ -61,7 +65,8 @@ class side_wait {
   bool announce() noexcept {
     side_.waiter.store(&me_, sync::relaxed);
     std::uint64_t before = poll_side::unknown;
-    if (side_.state.cas(before, word_, sync::seq_cst)) return true;  // pairs with make_ready's exchange: it sees us, or we see it
+    if (side_.state.cas(before, word_, sync::seq_cst))
+      return true;  // pairs with make_ready's exchange: it sees us, or we see it
     COPPICE_ASSERT(before == poll_side::ready, "one process at a time waits on one direction of a socket");
     side_.state.exchange(poll_side::unknown, sync::acquire);
     return false;
@@ -110,6 +115,26 @@ sockaddr_in address_of(const char* text, std::uint16_t port) {
 void set_option(int fd, int level, int option) noexcept {
   const int on = 1;
   ::setsockopt(fd, level, option, &on, sizeof on);
+}
+
+/// sendfile to somebody who has gone raises SIGPIPE, and knows no MSG_NOSIGNAL: the signal is held back, and taken.
+ssize_t sendfile_without_signal(int to, int from, off_t at, std::size_t bytes) noexcept {
+  sigset_t pipe;
+  sigset_t before;
+  sigset_t pending;
+  ::sigemptyset(&pipe);
+  ::sigaddset(&pipe, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &pipe, &before);
+  const ssize_t n = ::sendfile(to, from, &at, bytes);
+  const int why = errno;
+  if (n < 0 && why == EPIPE && ::sigpending(&pending) == 0 && ::sigismember(&pending, SIGPIPE) == 1 &&
+      ::sigismember(&before, SIGPIPE) == 0) {
+    const timespec at_once{};
+    ::sigtimedwait(&pipe, nullptr, &at_once);
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  errno = why;
+  return n;
 }
 
 }  // namespace
@@ -212,10 +237,20 @@ io_result stream_socket::try_write(std::string_view bytes) noexcept {
   }
 }
 
-int stream_socket::try_accept() noexcept {
+socket_peer stream_socket::peer_of(int fd) noexcept {
+  sockaddr_in a{};
+  socklen_t size = sizeof a;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&a), &size) != 0) return {};
+  return {ntohl(a.sin_addr.s_addr), ntohs(a.sin_port)};
+}
+
+int stream_socket::try_accept(socket_peer& from) noexcept {
   for (;;) {
-    const int accepted = ::accept4(fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    sockaddr_in a{};
+    socklen_t size = sizeof a;
+    const int accepted = ::accept4(fd(), reinterpret_cast<sockaddr*>(&a), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (accepted >= 0) {
+      from = {ntohl(a.sin_addr.s_addr), ntohs(a.sin_port)};
       set_option(accepted, IPPROTO_TCP, TCP_NODELAY);
       return accepted;
     }
@@ -267,10 +302,30 @@ io_result stream_socket::write_all(std::span<const std::string_view> pieces, std
     if (n < 0 && !wait_for(pd_->write, timeout)) return {all.bytes, ETIMEDOUT};
     std::size_t sent = n < 0 ? 0 : static_cast<std::size_t>(n);
     all.bytes += sent;
-    for (; message.msg_iovlen > 0 && sent >= message.msg_iov->iov_len; --message.msg_iovlen) sent -= message.msg_iov++->iov_len;
+    for (; message.msg_iovlen > 0 && sent >= message.msg_iov->iov_len; --message.msg_iovlen)
+      sent -= message.msg_iov++->iov_len;
     if (message.msg_iovlen == 0) break;
     message.msg_iov->iov_base = static_cast<char*>(message.msg_iov->iov_base) + sent;
     message.msg_iov->iov_len -= sent;
+  }
+  return all;
+}
+
+io_result stream_socket::send_file(int file, std::uint64_t first, std::uint64_t bytes, std::int64_t timeout) {
+  constexpr std::uint64_t at_once = 1 << 20;  // others get their turn
+  io_result all;
+  while (all.bytes < bytes) {
+    const auto at = static_cast<off_t>(first + all.bytes);
+    const ssize_t n = sendfile_without_signal(fd(), file, at, static_cast<std::size_t>(std::min(bytes - all.bytes, at_once)));
+    if (n == 0) return all;
+    if (n > 0) {
+      all.bytes += static_cast<std::size_t>(n);
+      yield_if_spent();
+    } else if (errno == EAGAIN) {
+      if (!wait_for(pd_->write, timeout)) return {all.bytes, ETIMEDOUT};
+    } else if (errno != EINTR) {
+      return {all.bytes, errno};
+    }
   }
   return all;
 }

@@ -27,6 +27,12 @@ struct mail_mark;
 /// The message that tells a socket's owner to look at it.
 struct io_ready {};
 
+/// The other end of a TCP connection, in this machine's byte order.
+struct socket_peer {
+  std::uint32_t address = 0;
+  std::uint16_t port = 0;
+};
+
 /// What an operation brought. `error` is an errno value; 0 with no bytes: the other side has ended.
 struct io_result {
   std::size_t bytes = 0;
@@ -52,6 +58,8 @@ class stream_socket {
   explicit operator bool() const noexcept { return pd_ != nullptr; }
   int fd() const noexcept { return pd_->fd; }
   std::uint16_t local_port() const;
+  /// Zero when there is none.
+  static socket_peer peer_of(int fd) noexcept;
   void close() noexcept;
   /// Ends the watching.   Returns: the descriptor, open; it is the caller's.
   int release() noexcept;
@@ -64,7 +72,7 @@ class stream_socket {
   io_result try_read(std::span<char> into) noexcept;
   io_result try_write(std::string_view bytes) noexcept;
   /// The descriptor of the next connection, non-blocking and close-on-exec, or -1 with errno set.
-  int try_accept() noexcept;
+  int try_accept(socket_peer& from) noexcept;
 
   /// Waits for something to read, at most `timeout` ns (sync::never: for ever).
   /// Returns: ETIMEDOUT in `error` when the time is up.   Throws: detail::unwind when the process has to end.
@@ -83,6 +91,8 @@ class stream_socket {
 
   /// Waits, after EAGAIN, until a write may bring more. False: `timeout` ns have passed.   Throws: detail::unwind.
   bool wait_writable(std::int64_t timeout);
+  /// Writes `bytes` bytes of the file `fd` from `first` on, in the same way. Fewer without an error: the file is shorter.
+  io_result send_file(int fd, std::uint64_t first, std::uint64_t bytes, std::int64_t timeout);
 
   /// True when the other side has ended or failed: a short read does not mean that the socket is empty.
   bool hung_up() const noexcept { return pd_->hung_up.load(sync::acquire) != 0; }

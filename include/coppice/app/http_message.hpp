@@ -57,6 +57,14 @@ struct http_field {
   std::string_view value;
 };
 
+/// Where a client is: IPv4, in this machine's byte order. Zero: nowhere, as in tests of handlers.
+struct http_peer {
+  std::uint32_t address = 0;
+  std::uint16_t port = 0;
+};
+/// `127.0.0.1:50312`.
+std::string to_text(const http_peer& peer);
+
 /// What a client asks for.
 /// Thread: only the process that handles it, until its handler returns.
 class http_request {
@@ -70,6 +78,7 @@ class http_request {
     std::span<const http_field> fields{};
     std::span<const http_field> parameters{};
     unsigned version = 11;
+    http_peer peer{};
     detail::body_source* source = nullptr;
   };
   explicit http_request(const parts& p) noexcept;
@@ -85,6 +94,8 @@ class http_request {
   /// All of it; empty where the handler reads it in pieces (request_body).
   std::string_view body() const noexcept { return parts_.body; }
   std::span<const http_field> fields() const noexcept { return parts_.fields; }
+  /// The other end of the connection; behind a proxy, the proxy.
+  const http_peer& peer() const noexcept { return parts_.peer; }
   /// The value of the first field of this name; case does not matter.
   std::optional<std::string_view> header(std::string_view name) const noexcept;
   /// What the route named in the path, still encoded.

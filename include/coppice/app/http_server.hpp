@@ -19,7 +19,9 @@
 #include <cstdint>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 namespace coppice {
 
@@ -69,6 +71,20 @@ struct http_server_statistics {
   std::uint64_t failed;    ///< answered with 500 or 503 because the handler failed
 };
 
+enum class http_connection_state : std::uint8_t { idle, head, request, streaming, events, websocket, closing };
+/// `idle` … `closing`.
+std::string_view to_text(http_connection_state state) noexcept;
+
+/// One client, as it was a moment ago.
+struct http_connection {
+  pid who{};  ///< its process: `monitor(who)` tells of its end, `exit(who, exit_reason::kill)` is its end
+  http_peer peer{};
+  http_connection_state state = http_connection_state::idle;
+  duration in_state{};          ///< how long it has been so
+  duration open_for{};          ///< since it was accepted
+  std::uint64_t requests = 0;   ///< answered, or begun to be
+};
+
 /// How a stop went.
 struct http_stop_result {
   std::size_t idle_closed = 0;  ///< connections without a request under way
@@ -96,6 +112,8 @@ class http_server {
   explicit operator bool() const noexcept { return core_ != nullptr; }
   std::uint16_t port() const noexcept;
   http_server_statistics statistics() const noexcept;
+  /// All open connections, in no order.   Cost: linear; new and ending ones wait meanwhile.
+  std::vector<http_connection> connections() const;
 
   /// Takes no connection any more, lets what is under way end, tells clients to go, closes idle connections after a moment,
   /// and whatever is left when `drain` is over.

@@ -8,7 +8,8 @@
 //                            get("/channels", &list),
 //                            del("/channels/:number<int>", [](const http_request& r) { … r.parameter<int>("number") … }))};
 //
-// In a path, `:name` stands for any one segment, `:name<int>` for one that is a whole number, a last `*` for all the rest.
+// In a path, `:name` stands for any one segment, `:name<int>` for one that is a whole number, a last `*`, which is a parameter of that name, for
+// all the rest.
 // A middleware is a function that takes the request and the next handler: it answers itself, or calls next, and may change what
 // comes back.
 //

@@ -16,8 +16,7 @@ namespace coppice::testing {
 
 namespace {
 
-int connect_to(std::uint16_t port) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+int connect_to(std::uint16_t port, int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   sockaddr_in a{};
   a.sin_family = AF_INET;
   a.sin_port = htons(port);
@@ -41,6 +40,13 @@ http_client::http_client(std::uint16_t port) : fd_(connect_to(port)) {
   const timeval patience{.tv_sec = 10, .tv_usec = 0};
   ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+}
+
+http_client http_client::connected(int fd, std::uint16_t port) {
+  REQUIRE(connect_to(port, fd) >= 0);
+  const timeval patience{.tv_sec = 10, .tv_usec = 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  return http_client(adopted{fd});
 }
 
 http_client::~http_client() {

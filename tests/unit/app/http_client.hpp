@@ -22,6 +22,8 @@ struct http_answer {
 class http_client {
  public:
   explicit http_client(std::uint16_t port);
+  /// On the socket `fd`, which is not connected yet.
+  static http_client connected(int fd, std::uint16_t port);
   ~http_client();
   http_client(http_client&& other) noexcept : fd_(std::exchange(other.fd_, -1)), rest_(std::move(other.rest_)) {}
   http_client& operator=(http_client&&) = delete;
@@ -48,6 +50,8 @@ class http_client {
   http_answer ask(std::string_view request) { return send(request) ? read() : http_answer{}; }
 
  private:
+  struct adopted { int fd; };
+  explicit http_client(adopted a) : fd_(a.fd) {}
   bool more();
   int fd_;
   std::string rest_;

@@ -19,7 +19,7 @@ class http_world {
  public:
   template <answers_requests F>
   explicit http_world(F handler, http_server_options o = {}) : rt({.workers = 2}) {
-    crashes() = 0;
+    crashes() = warnings() = 0;
     set_log_sink(&counting_sink);
     o.port = 0;
     o.in = &rt;
@@ -38,11 +38,21 @@ class http_world {
     return count;
   }
 
+  /// Reports of kind `http`.
+  static std::atomic<int>& warnings() {
+    static std::atomic<int> count;
+    return count;
+  }
+
   runtime rt;
   http_server server;
 
  private:
-  inline static const log_sink counting_sink{[](void*, const report& r) { crashes() += r.kind == "crash"; }, nullptr};
+  inline static const log_sink counting_sink{[](void*, const report& r) {
+                                               crashes() += r.kind == "crash";
+                                               warnings() += r.kind == "http";
+                                             },
+                                             nullptr};
 };
 
 }  // namespace coppice::testing

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A real server on 127.0.0.1 whose client shakes hands and then sends any bytes as frames, the first of them in one piece with
+// the request (the first byte says how many; its lowest bit, whether compression is offered), then only listens. Whatever comes: what
+// the server sends is frames, no handler fails, and the connection ends.
+#include <coppice/app/http_server.hpp>
+#include <coppice/app/websocket.hpp>
+#include <coppice/process/process.hpp>
+#include <coppice/process/runtime.hpp>
+
+#include <cerrno>
+#include <string>
+#include <string_view>
+
+#include "fuzz/fuzz.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+using namespace coppice;
+using testing::require;
+
+namespace {
+
+void echo(ws_connection& ws) {
+  int number = 0;
+  send(self(), number);
+  while (ws.receive([&](const ws_message& m) { m.is_binary ? ws.send_binary(m.data) : ws.send(m.data); },
+                    [&](int n) { if (n < 20) send(self(), n + 1); })) {}
+}
+
+struct world {
+  runtime rt{{.workers = 2}};
+  http_server server = run_server(
+      router{websocket("/", &echo, {.max_message_bytes = 1000, .close_timeout = 1s, .deflate = true})}, {.port = 0, .in = &rt});
+};
+
+world& the_world() {
+  static world& w = *new world;  // the program ends without asking anybody
+  return w;
+}
+
+int connect_to(int port) {
+  const int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in at{.sin_family = AF_INET, .sin_port = htons(static_cast<std::uint16_t>(port)), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+  require(s >= 0 && connect(s, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0, "the server takes connections");
+  const int on = 1;
+  setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  const timeval patience{.tv_sec = 15, .tv_usec = 0};
+  setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  const linger reset{.l_onoff = 1, .l_linger = 0};
+  setsockopt(s, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  return s;
+}
+
+void send_all(int s, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::send(s, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (n <= 0) return;  // the server has closed already, which it may
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+}
+
+std::string read_all(int s) {
+  std::string got;
+  char piece[4096];
+  for (;;) {
+    const ssize_t n = recv(s, piece, sizeof piece, 0);
+    if (n > 0) got.append(piece, static_cast<std::size_t>(n));
+    else if (n == 0 || errno == ECONNRESET) return got;
+    else require(errno == EINTR, "the server answers or closes");
+  }
+}
+
+/// Whole frames of a server, perhaps with the beginning of one behind them.
+void check_frames(std::string_view bytes) {
+  while (bytes.size() >= 2) {
+    const auto first = static_cast<unsigned char>(bytes[0]);
+    const auto second = static_cast<unsigned char>(bytes[1]);
+    const unsigned opcode = first & 0x0f;
+    require(opcode == 1 || opcode == 2 || (opcode >= 8 && opcode <= 10), "a server's frame has a known opcode");
+    require((second & 0x80) == 0, "a server does not mask");
+    std::size_t head = 2;
+    std::uint64_t size = second & 0x7f;
+    const std::size_t more = size == 126 ? 2 : size == 127 ? 8 : 0;
+    if (bytes.size() < head + more) return;
+    if (more > 0) size = 0;
+    for (std::size_t i = 0; i < more; ++i) size = size << 8 | static_cast<unsigned char>(bytes[head + i]);
+    head += more;
+    require(size <= 2000, "no answer is longer than what was asked");
+    if (bytes.size() < head + size) return;
+    bytes.remove_prefix(head + size);
+  }
+}
+
+}  // namespace
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size < 2) return 0;
+  const std::string_view input(reinterpret_cast<const char*>(data) + 1, size - 1);
+  const std::size_t at_once = input.size() * data[0] / 256;
+  std::string request =
+      "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+  if ((data[0] & 1) != 0) request += "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+  world& w = the_world();
+  const int s = connect_to(w.server.port());
+  send_all(s, request + "\r\n" + std::string(input.substr(0, at_once)));
+  send_all(s, input.substr(at_once));
+  shutdown(s, SHUT_WR);
+  const std::string said = read_all(s);
+  close(s);
+  require(said.empty() || said.starts_with("HTTP/1.1 101 "), "the handshake is answered");
+  const std::size_t end = said.find("\r\n\r\n");
+  if (end != std::string::npos) check_frames(std::string_view(said).substr(end + 4));
+  require(w.server.statistics().failed == 0, "no handler failed");
+  return 0;
+}
