@@ -126,13 +126,16 @@ void push(agent_core& a, action& x) noexcept {
 
 void run_agent(void* raw) noexcept;
 
-/// Hands the agent to the executor of its oldest action. Runner only. Where that takes no work what was queued before runs here.
-void hand_over(agent_core& a) noexcept {
+/// Hands the agent to the executor of its oldest action. Runner only. False: that takes no work, and what is queued runs here.
+bool try_hand_over(agent_core& a) noexcept {
   try {
-    if (oldest(a)->by->execute({&run_agent, &a})) return;
+    return oldest(a)->by->execute({&run_agent, &a});
   } catch (...) {                                // no memory, no thread
+    return false;
   }
-  run_agent(&a);
+}
+void hand_over(agent_core& a) noexcept {
+  if (!try_hand_over(a)) run_agent(&a);
 }
 
 bool has_failed(const agent_core& a) noexcept { return a.failed.load(sync::acquire) != 0; }
@@ -233,10 +236,7 @@ void run_agent(void* raw) noexcept {
     free_action(*x);
     if (one_less(a) == 0) return;
     if (has_failed(a)) continue;
-    if (oldest(a)->by != by || by->has_waiting()) {
-      hand_over(a);
-      return;
-    }
+    if ((oldest(a)->by != by || by->has_waiting()) && try_hand_over(a)) return;
   }
 }
 

@@ -688,6 +688,24 @@ TEST_CASE("AG-44 the marker of await runs no validator and no watch; the watches
   CHECK(watched == 1);
 }
 
+TEST_CASE("AG-47 however much was queued when an executor began to refuse, it runs, on no more stack than one action") {
+  struct closing : executor {
+    job first;
+    bool closed = false;
+    bool execute(job t) override {
+      if (closed) return false;
+      first = t;
+      return true;
+    }
+  } e;
+  agent<int> a(0);
+  constexpr int many = 200'000;
+  for (int i = 0; i < many; ++i) a.send_via(e, inc);
+  e.closed = true;
+  e.first.run(e.first.context);
+  CHECK(*a == many);
+}
+
 TEST_CASE("AG-45 AG-47 AG-48 AG-49 shutdown: what was sent before runs, later sends and awaits are refused, private executors go on") {
   fixed_executor one(1), off(1), own(1);
   agent<int> a(0), b(0), c(0);
