@@ -56,6 +56,7 @@ enum fault : int {
   kill_unseen,                // one who commits does not look whether it was killed
   action_counted_before_push, // a runner may find nothing where it was told there is something
   action_pushed_relaxed,
+  run_past_count,             // a runner runs actions that their senders have not counted yet
   restart_without_run,        // a parked agent is not handed over by its restart
   settled_relaxed,            // a future is there before its value is
   view_left_uncounted,        // a fiber leaves its stack with a view, and nothing holds what that shows

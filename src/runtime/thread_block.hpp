@@ -50,6 +50,7 @@ struct thread_block : detail::reader {  // first: detail::this_reader() takes th
   void* leaf_call = nullptr;            // the record of the direct call whose leaf handler runs now: who called it
   detail::slot* proxy = nullptr;        // the hidden process of a plain thread
   scope_head* scope = nullptr;          // fiber::scope of what runs on the thread's own stack
+  void* member = nullptr;               // of a pool of threads, which an upper room keeps: what it knows of this thread
   void* keepsake = nullptr;             // something that an upper room keeps with the thread …
   void (*drop_keepsake)(void*) noexcept = nullptr;  // … and wants back at its end
 

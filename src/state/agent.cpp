@@ -7,7 +7,8 @@
 // it counts, so a runner that sees a count finds an action.
 //
 //   send     push; queued + 1; was 0: execute(run_agent) on the action's executor
-//   runner   take the oldest; run; queued - 1; not 0: go on here, or hand over where the next action names another executor, or
+//   runner   take the oldest; run; when as many are over as it knows to be counted: queued - those; not 0: go on here, or hand over
+//            where the next action names another executor, or
 //            where somebody else waits for this one (each action is one task of its executor, AG-7)
 //   failed   the runner parks the agent with what is queued; restart hands it over anew
 //
@@ -94,7 +95,24 @@ void drop_action(action& a) noexcept {
   free_action(a);
 }
 
-std::uint64_t one_less(agent_core& a) noexcept { return a.queued.fetch_sub(1, sync::acq_rel) - 1; }
+/// An action is over; `queued` hears of it when somebody needs to know: each look at the senders' line costs them one, too.
+void finish_one(agent_core& a) noexcept { a.finished = a.finished.get() + 1; }
+
+/// Whether all are over that are known to be counted. More may lie in the queue; their senders have not counted them yet.
+bool must_settle(const agent_core& a) noexcept {
+  if (planted::is(planted::run_past_count)) return a.first.get() == nullptr;
+  return a.finished.get() >= a.counted.get();
+}
+
+/// Takes what is over off `queued`. Runner only. Returns: how many are left; 0: it is no runner any more.
+std::uint64_t settle(agent_core& a) noexcept {
+  const std::uint64_t over = a.finished;
+  a.finished = 0;
+  a.counted = 0;
+  const std::uint64_t left = a.queued.fetch_sub(over, sync::acq_rel) - over;
+  if (left != 0) a.counted = left;
+  return left;
+}
 
 /// Moves the inbox behind the queue. Runner only.
 void drain(agent_core& a) noexcept {
@@ -126,10 +144,13 @@ void push(agent_core& a, action& x) noexcept {
 
 void run_agent(void* raw) noexcept;
 
-/// Hands the agent to the executor of its oldest action. Runner only. False: that takes no work, and what is queued runs here.
-bool try_hand_over(agent_core& a) noexcept {
+/// Hands the agent to the executor of its oldest action; `here` is the one whose job this is, if any. Runner only. False: that takes
+/// no work, and what is queued runs here.
+bool try_hand_over(agent_core& a, const executor* here = nullptr) noexcept {
   try {
-    return oldest(a)->by->execute({&run_agent, &a});
+    executor& next = *oldest(a)->by;
+    const job rest{&run_agent, &a};
+    return &next == here ? next.requeue(rest) : next.execute(rest);
   } catch (...) {                                // no memory, no thread
     return false;
   }
@@ -234,9 +255,10 @@ void run_agent(void* raw) noexcept {
     a.first = x->behind.get();
     run_action(a, *x);
     free_action(*x);
-    if (one_less(a) == 0) return;
+    finish_one(a);
+    if ((must_settle(a) || has_failed(a)) && settle(a) == 0) return;
     if (has_failed(a)) continue;
-    if ((oldest(a)->by != by || by->has_waiting()) && try_hand_over(a)) return;
+    if ((oldest(a)->by != by || by->has_waiting()) && try_hand_over(a, by)) return;
   }
 }
 
@@ -294,7 +316,8 @@ void enqueue(agent_core& a, action& x) {
   action* mine = oldest(a);
   a.first = mine->behind.get();
   drop_action(*mine);
-  if (one_less(a) != 0) hand_over(a);
+  finish_one(a);
+  if (settle(a) != 0) hand_over(a);
   throw rejected("agent: the executor takes no work");
 }
 
@@ -332,7 +355,8 @@ void clear_queue(agent_core& a) noexcept {
     action* x = oldest(a);
     a.first = x->behind.get();
     drop_action(*x);
-    left = one_less(a);
+    finish_one(a);
+    left = settle(a);
   }
 }
 

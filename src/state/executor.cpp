@@ -9,6 +9,7 @@
 #include <coppice/base/detail/sync.hpp>
 #include <coppice/process/process.hpp>
 
+#include "runtime/thread_block.hpp"
 #include "state/activity.hpp"
 
 #include <deque>
@@ -27,18 +28,19 @@ struct thread_pool {
 
   const unsigned most;
   const std::int64_t idle_time;                  // how long a thread without work stays
-  sync::spinlock lock;                           // guards all but the words
+  alignas(64) sync::spinlock lock;               // guards all but the words
   std::deque<job> queue;
   unsigned threads = 0;
   unsigned starting = 0;                         // of those, not among the members yet
   unsigned idle = 0;
   bool closed = false;
-  sync::atomic<std::uint32_t> waiting{0, "tasks waiting"};
+  alignas(64) sync::atomic<std::uint32_t> waiting{0, "tasks waiting"};   // read after each action: not on the lock's line
   sync::atomic<std::uint32_t> accepting{1};
   sync::futex_word signal{0, "pool signal"};     // changes with each task, and at the end
   sync::futex_word gone{0, "threads gone"};      // changes when a thread ends
 
   bool execute(job t);
+  bool requeue(job t);
   void close() noexcept;
   /// Until all threads have ended.
   void drain() noexcept;
@@ -49,13 +51,14 @@ struct thread_pool {
     sync::thread thread{};
     bool is_known = false;                       // `thread` is set
     bool has_ended = false;                      // it touches the pool no more
+    job next{};                                  // its own: taken out of the queue already
   };
   std::list<member> members;                     // guarded by lock
 
   void start_thread();
   void join_ended() noexcept;
   void work(member& self) noexcept;
-  bool take(job& t) noexcept;
+  bool take(member& self, job& t) noexcept;
   bool sleep(std::uint32_t seen) noexcept;
   bool leave() noexcept;
 };
@@ -64,6 +67,7 @@ struct thread_pool {
 /// `starting` says so.
 bool thread_pool::execute(job t) {
   bool start = false;
+  bool wake = false;
   {
     sync::lock_guard held(lock);
     if (closed) return false;
@@ -71,10 +75,22 @@ bool thread_pool::execute(job t) {
     waiting.store(static_cast<std::uint32_t>(queue.size()), sync::relaxed);
     start = idle < queue.size() && threads < most;
     if (start) ++threads, ++starting;
+    wake = idle != 0;                            // who is about to sleep looks at the queue under the lock
     signal.fetch_add(1, sync::seq_cst);
   }
-  sync::futex_wake(&signal, 1);                  // the address only
+  if (wake) sync::futex_wake(&signal, 1);        // the address only
   if (start) start_thread();
+  return true;
+}
+
+bool thread_pool::requeue(job t) {
+  auto* const self = static_cast<member*>(internal::here().member);
+  if (self == nullptr || self->of != this || self->next.run != nullptr) return execute(t);
+  sync::lock_guard held(lock);
+  if (closed) return false;
+  queue.push_back(t);
+  self->next = queue.front();                    // its turn has come, with the lock held just once
+  queue.pop_front();
   return true;
 }
 
@@ -111,7 +127,11 @@ void thread_pool::join_ended() noexcept {
   }
 }
 
-bool thread_pool::take(job& t) noexcept {
+bool thread_pool::take(member& self, job& t) noexcept {
+  if (self.next.run != nullptr) {
+    t = std::exchange(self.next, job{});
+    return true;
+  }
   sync::lock_guard held(lock);
   if (queue.empty()) return false;
   t = queue.front();
@@ -141,9 +161,10 @@ bool thread_pool::leave() noexcept {
 }
 
 void thread_pool::work(member& self) noexcept {
+  internal::here().member = &self;
   for (;;) {
     const std::uint32_t seen = signal.load(sync::seq_cst);
-    if (job t; take(t)) {
+    if (job t; take(self, t)) {
       t.run(t.context);
       continue;
     }
@@ -218,6 +239,7 @@ fixed_executor::~fixed_executor() {
   delete pool_;
 }
 bool fixed_executor::execute(job t) { return pool_->execute(t); }
+bool fixed_executor::requeue(job t) { return pool_->requeue(t); }
 bool fixed_executor::is_accepting() const noexcept { return pool_->accepting.load(sync::acquire) != 0; }
 bool fixed_executor::has_waiting() const noexcept { return pool_->waiting.load(sync::relaxed) != 0; }
 void fixed_executor::shutdown() noexcept { pool_->close(); }
@@ -228,6 +250,7 @@ growing_executor::~growing_executor() {
   delete pool_;
 }
 bool growing_executor::execute(job t) { return pool_->execute(t); }
+bool growing_executor::requeue(job t) { return pool_->requeue(t); }
 bool growing_executor::is_accepting() const noexcept { return pool_->accepting.load(sync::acquire) != 0; }
 bool growing_executor::has_waiting() const noexcept { return pool_->waiting.load(sync::relaxed) != 0; }
 void growing_executor::shutdown() noexcept { pool_->close(); }

@@ -24,6 +24,9 @@ class executor {
 
   /// Takes `t`, to run it once, at some time, on some thread.   Returns: false when it takes no work: then `t` will not run.
   virtual bool execute(job t) = 0;
+  /// The same for what has just run on a thread of this executor and goes on when those that wait have had their turn: that thread
+  /// comes back to it, so nobody needs to be woken.
+  virtual bool requeue(job t) { return execute(t); }
   /// Whether it takes work; a hint.
   virtual bool is_accepting() const noexcept { return true; }
   /// Whether another job waits to be run; a hint. Where it says no, an agent runs its next action without asking for a turn.
@@ -42,6 +45,7 @@ class fixed_executor final : public executor {
   explicit fixed_executor(unsigned threads);
   ~fixed_executor() override;
   bool execute(job t) override;
+  bool requeue(job t) override;
   bool is_accepting() const noexcept override;
   bool has_waiting() const noexcept override;
   void shutdown() noexcept override;
@@ -56,6 +60,7 @@ class growing_executor final : public executor {
   growing_executor();
   ~growing_executor() override;
   bool execute(job t) override;
+  bool requeue(job t) override;
   bool is_accepting() const noexcept override;
   bool has_waiting() const noexcept override;
   void shutdown() noexcept override;

@@ -67,6 +67,7 @@ constexpr row table[] = {
     {planted::kill_unseen, "one who was killed commits", "transaction_opposite_orders"},
     {planted::action_counted_before_push, "an action counted before it is queued", "agent_two_senders"},
     {planted::action_pushed_relaxed, "an action queued relaxed", "agent_two_senders"},
+    {planted::run_past_count, "actions run that are not counted yet", "agent_two_senders"},
     {planted::restart_without_run, "a restarted agent is not run", "agent_restart"},
     {planted::settled_relaxed, "a future settled relaxed", "future_two_deliver"},
     {planted::view_left_uncounted, "a fiber leaves its stack with an uncounted view", "epoch_view_over_wait"},

@@ -50,11 +50,14 @@ struct alignas(64) agent_core {
 
   sync::atomic<box*> value{nullptr, "agent value"};
   sync::atomic<std::uint32_t> failed{0, "failed"};   // set under lock
-  sync::atomic<std::uint64_t> queued{0, "queued"};   // actions sent and not over; who makes it 1 has the agent run
-  sync::atomic<action*> inbox{nullptr, "agent inbox"};  // newest first
-  sync::var<action*> first{nullptr, "agent queue"};  // the runner's
+  sync::var<action*> first{nullptr, "agent queue"};  // the runner's, as what follows
   sync::var<action*> last{nullptr};
-  sync::spinlock lock;                               // guards what follows
+  sync::var<std::uint64_t> finished{0, "finished"};  // actions that are over, and not taken off `queued` yet
+  sync::var<std::uint64_t> counted{0, "counted"};    // of those that `queued` is known to have counted; 0: one at least
+  // The senders' line: the runner comes here only for a new lot.
+  alignas(64) sync::atomic<std::uint64_t> queued{0, "queued"};   // actions sent and not over; who makes it 1 has the agent run
+  sync::atomic<action*> inbox{nullptr, "agent inbox"};           // newest first
+  alignas(64) sync::spinlock lock;                   // guards what follows
   bool parked = false;                               // failed, with actions queued: restart lets it run
   std::exception_ptr error{};
   error_mode mode{};
