@@ -34,10 +34,10 @@ double send_to(bench::state& s, std::size_t agents, bool off) {
 
 void state_bench::add_agent_rows(bench::suite& suite) {
   suite.group("6 agents");
-  suite.row("send to 1 agent, drained", {.unit = "M/s", .min = 40.0, .two_cores = true, .run = [](bench::state& s) { return send_to(s, 1, false); }});
-  suite.row("send to 100 agents, drained", {.unit = "M/s", .min = 30.0, .two_cores = true, .run = [](bench::state& s) { return send_to(s, 100, false); }});
-  suite.row("send_off, drained", {.unit = "M/s", .min = 5.0, .two_cores = true, .run = [](bench::state& s) { return send_to(s, 1, true); }});
-  suite.row("send and await", {.max = 150.0, .two_cores = true, .run = [](bench::state& s) {
+  suite.row("send to 1 agent, drained", {.unit = "M/s", .min = 40.0, .peers = "agent-1", .two_cores = true, .run = [](bench::state& s) { return send_to(s, 1, false); }});
+  suite.row("send to 100 agents, drained", {.unit = "M/s", .min = 30.0, .peers = "agent-100", .two_cores = true, .run = [](bench::state& s) { return send_to(s, 100, false); }});
+  suite.row("send_off, drained", {.unit = "M/s", .min = 5.0, .peers = "agent-off", .two_cores = true, .run = [](bench::state& s) { return send_to(s, 1, true); }});
+  suite.row("send and await", {.max = 150.0, .peers = "agent-await", .two_cores = true, .run = [](bench::state& s) {
                                  agent<std::uint64_t> a(0);
                                  return s.time([&](std::uint64_t n) {
                                    while (n-- != 0) {

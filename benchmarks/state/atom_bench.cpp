@@ -131,15 +131,15 @@ void state_bench::add_atom_rows(bench::suite& suite) {
   for (const int n : {1, 2}) {
     const std::string threads = n == 1 ? ", 1 thread" : ", 2 threads";
     const double most = n == 1 ? 1.5 : 0.8;
-    suite.row("read a word" + threads, {.reference = "std::mutex + value, read" + threads, .max = most, .two_cores = n == 2,
+    suite.row("read a word" + threads, {.reference = "std::mutex + value, read" + threads, .max = most, .peers = n == 1 ? "atom-read" : "", .two_cores = n == 2,
                                         .run = [n](bench::state& s) { return read_word(s, n); }});
     suite.row("read a box, 40 bytes, by view" + threads, {.reference = "std::atomic<shared_ptr>, read" + threads, .max = most, .two_cores = n == 2,
                                                           .run = [n](bench::state& s) { return read_boxed(s, n); }});
   }
   suite.row("read a word beside a writer", {.two_cores = true, .run = [](bench::state& s) { return read_beside_writer<std::uint64_t>(s, 0, inc); }});
   suite.row("read a box beside a writer", {.two_cores = true, .run = [](bench::state& s) { return read_beside_writer<boxed>(s, boxed{}, next); }});
-  suite.row("swap a word, 1 thread", {.reference = "raw compare-and-swap loop, 1 thread", .max = 6, .run = [](bench::state& s) { return swap_word(s, 1); }});
-  suite.row("swap a word, 2 threads", {.reference = "raw compare-and-swap loop, 2 threads", .max_ratio = 1.25, .two_cores = true,
+  suite.row("swap a word, 1 thread", {.reference = "raw compare-and-swap loop, 1 thread", .max = 6, .peers = "atom-swap", .run = [](bench::state& s) { return swap_word(s, 1); }});
+  suite.row("swap a word, 2 threads", {.reference = "raw compare-and-swap loop, 2 threads", .max_ratio = 1.25, .peers = "atom-swap-2", .two_cores = true,
                                        .run = [](bench::state& s) { return swap_word(s, 2); }});
   suite.row("swap a box, 1 thread", {.reference = "std::atomic<shared_ptr>, change, 1 thread", .max = 12, .run = [](bench::state& s) { return swap_boxed(s, 1); }});
   suite.row("swap a box, 2 threads", {.reference = "std::atomic<shared_ptr>, change, 2 threads", .two_cores = true,

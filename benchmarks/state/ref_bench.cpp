@@ -104,20 +104,20 @@ void state_bench::add_ref_rows(bench::suite& suite) {
   suite.group("6 transactions");
   for (const int n : {1, 2}) {
     const std::string threads = n == 1 ? ", 1 thread" : ", 2 threads";
-    suite.row("alter 2 refs of 1,000" + threads, {.reference = "two mutexes of 1,000" + threads, .max = n == 1 ? 45.0 : 35.0, .two_cores = n == 2,
+    suite.row("alter 2 refs of 1,000" + threads, {.reference = "two mutexes of 1,000" + threads, .max = n == 1 ? 45.0 : 35.0, .peers = n == 1 ? "alter-2" : "alter-2-2", .two_cores = n == 2,
                                                   .run = [n](bench::state& s) { return alter_2_of_many(s, n); }});
   }
-  suite.row("alter the same 2 refs, 2 threads", {.reference = "the same two mutexes, 2 threads", .max = 150.0, .two_cores = true,
+  suite.row("alter the same 2 refs, 2 threads", {.reference = "the same two mutexes, 2 threads", .max = 150.0, .peers = "alter-same-2", .two_cores = true,
                                                  .run = [](bench::state& s) { return alter_same_2(s, 2); }});
-  suite.row("alter 1 ref", {.max = 35.0, .run = [](bench::state& s) {
+  suite.row("alter 1 ref", {.max = 35.0, .peers = "alter-1", .run = [](bench::state& s) {
                               ref<std::int64_t> r(0);
                               return s.time([&](std::uint64_t n) { while (n-- != 0) transact([&] { r.alter(inc); }); });
                             }});
-  suite.row("commute 1 ref", {.max = 40.0, .run = [](bench::state& s) {
+  suite.row("commute 1 ref", {.max = 40.0, .peers = "commute-1", .run = [](bench::state& s) {
                                 ref<std::int64_t> r(0);
                                 return s.time([&](std::uint64_t n) { while (n-- != 0) transact([&] { r.commute(inc); }); });
                               }});
-  suite.row("look at 2 refs", {.max = 8.0, .run = [](bench::state& s) {
+  suite.row("look at 2 refs", {.max = 8.0, .peers = "look-2", .run = [](bench::state& s) {
                                  ref<std::int64_t> a(1), b(2);
                                  return s.time([&](std::uint64_t n) { while (n-- != 0) bench::keep(transact([&] { return *a + *b; })); });
                                }});

@@ -26,7 +26,7 @@ struct command_line {
 
 inline constexpr const char* usage_text =
     "  --quick            fewer and shorter repetitions: rough figures in under a minute\n"
-    "  --peers            run Erlang, Elixir, Go and CAF on the same work, alternately\n"
+    "  --peers            run Erlang, Elixir, Go, CAF, Clojure on the same work, alternately\n"
     "  --filter=TEXT      only groups and rows whose name contains TEXT\n"
     "  --repetitions=N    N repetitions of each row\n"
     "  --json             one JSON object a line; the machine's description goes to standard error\n"

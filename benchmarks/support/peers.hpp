@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// peers: the same work done by Erlang, Elixir, Go and CAF. Their programs stand in benchmarks/peers; the script `run` there
+// peers: the same work done by Erlang, Elixir, Go, CAF, Clojure and gcc-tm. Their programs stand in benchmarks/peers; the script `run` there
 // starts one and it prints lines `row<TAB>value<TAB>unit`.
 #pragma once
 

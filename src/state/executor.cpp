@@ -32,7 +32,8 @@ struct thread_pool {
   std::deque<job> queue;
   unsigned threads = 0;
   unsigned starting = 0;                         // of those, not among the members yet
-  unsigned idle = 0;
+  unsigned idle = 0;                             // asleep
+  unsigned looking = 0;                          // awake, without work: they look at `waiting` for a while
   bool closed = false;
   alignas(64) sync::atomic<std::uint32_t> waiting{0, "tasks waiting"};   // read after each action: not on the lock's line
   sync::atomic<std::uint32_t> accepting{1};
@@ -52,6 +53,7 @@ struct thread_pool {
     bool is_known = false;                       // `thread` is set
     bool has_ended = false;                      // it touches the pool no more
     job next{};                                  // its own: taken out of the queue already
+    bool looks = false;                          // it is counted in `looking`
   };
   std::list<member> members;                     // guarded by lock
 
@@ -59,7 +61,8 @@ struct thread_pool {
   void join_ended() noexcept;
   void work(member& self) noexcept;
   bool take(member& self, job& t) noexcept;
-  bool sleep(std::uint32_t seen) noexcept;
+  void look(member& self, bool looks) noexcept;
+  bool sleep(member& self, std::uint32_t seen) noexcept;
   bool leave() noexcept;
 };
 
@@ -73,9 +76,9 @@ bool thread_pool::execute(job t) {
     if (closed) return false;
     queue.push_back(t);
     waiting.store(static_cast<std::uint32_t>(queue.size()), sync::relaxed);
-    start = idle < queue.size() && threads < most;
+    start = idle + looking < queue.size() && threads < most;
     if (start) ++threads, ++starting;
-    wake = idle != 0;                            // who is about to sleep looks at the queue under the lock
+    wake = idle != 0 && looking < queue.size();  // who looks, or is about to sleep, finds it
     signal.fetch_add(1, sync::seq_cst);
   }
   if (wake) sync::futex_wake(&signal, 1);        // the address only
@@ -133,6 +136,7 @@ bool thread_pool::take(member& self, job& t) noexcept {
     return true;
   }
   sync::lock_guard held(lock);
+  look(self, queue.empty());
   if (queue.empty()) return false;
   t = queue.front();
   queue.pop_front();
@@ -140,10 +144,18 @@ bool thread_pool::take(member& self, job& t) noexcept {
   return true;
 }
 
+/// Under the lock.
+void thread_pool::look(member& self, bool looks) noexcept {
+  if (self.looks == looks) return;
+  self.looks = looks;
+  looks ? ++looking : --looking;
+}
+
 /// Returns: false when the thread has to end; it is not counted any more then.
-bool thread_pool::sleep(std::uint32_t seen) noexcept {
+bool thread_pool::sleep(member& self, std::uint32_t seen) noexcept {
   {
     sync::lock_guard held(lock);
+    look(self, false);
     if (!queue.empty()) return true;
     if (closed) return leave();
     ++idle;
@@ -173,7 +185,7 @@ void thread_pool::work(member& self) noexcept {
       sync::relax();
       come = waiting.load(sync::relaxed) != 0;
     }
-    if (!come && !sleep(seen)) break;
+    if (!come && !sleep(self, seen)) break;
   }
   {
     sync::lock_guard held(lock);
