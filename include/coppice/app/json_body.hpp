@@ -43,6 +43,8 @@ inline nlohmann::json parsed_json(std::string_view text) {
 }  // namespace detail
 
 /// The body of `r`, from JSON.
+/// Note:  nlohmann-json converts numbers without looking: one that does not fit a member of T becomes another one. Where that
+///        matters, take a double, or a whole json, and check.
 /// Fails: http_error: 415 when the request says that it is something else, 400 when it is no JSON, 422 when it is none of a T.
 template <class T = nlohmann::json>
 T json_body(const http_request& r) {
