@@ -101,9 +101,9 @@ void no_memory_for_stack() noexcept {
 
 [[gnu::noinline]] void give_back_deep_stack() noexcept {
   const fiber* f = here().on;
-  std::byte deepest;
+  auto* const here_now = static_cast<std::byte*>(__builtin_frame_address(0));
   constexpr std::ptrdiff_t own_frames = 1024;       // this one's, and what it calls
-  if (f != nullptr) stack_pool::give_back_pages(f->bottom, &deepest - own_frames);
+  if (f != nullptr) stack_pool::give_back_pages(f->bottom, here_now - own_frames);
 }
 
 void note_ended(slot& s) noexcept {
