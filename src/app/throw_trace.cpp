@@ -5,8 +5,9 @@
 //
 // Between the throw and the catch a stack unwinds; its destructors may throw and catch, and may even wait and go on on another
 // thread. So notes are found by the exception object's address, which no two living exceptions share, in a table of the
-// program. A throw overwrites what stands in its place: an earlier note of the same address, which is of an exception that is
-// gone, or that of another address, which is then lost. A note is never of another exception than the one that is asked for.
+// program: sets of a few places, an address belongs to one set. A throw overwrites an earlier note of the same address, which is
+// of an exception that is gone, else the oldest note of the set, which is then lost; so some throws more than a set has places, all to
+// one set, may happen while a stack unwinds. A note is never of another exception than the one that is asked for.
 #include <coppice/app/throw_trace.hpp>
 
 #include <coppice/base/detail/sync.hpp>
@@ -29,19 +30,36 @@ namespace {
 namespace sync = detail::sync;
 
 struct note {
-  sync::spinlock lock;
   const void* exception = nullptr;
+  std::uint64_t taken = 0;           // when: the number of its set's throw
   std::size_t count = 0;
   void* frames[most_frames];
 };
 
-constexpr std::size_t places = 256;  // exceptions under way at once that are told apart: about that many
-note notes[places];
+struct note_set {
+  static constexpr std::size_t ways = 4;
+  sync::spinlock lock;               // guards what follows
+  std::uint64_t throws = 0;
+  note notes[ways];
+
+  note* find(const void* exception) noexcept {
+    for (note& n : notes)
+      if (n.exception == exception) return &n;
+    return nullptr;
+  }
+  note& place_for(const void* exception) noexcept {
+    if (note* same = find(exception)) return *same;
+    return *std::min_element(notes, notes + ways, [](const note& a, const note& b) { return a.taken < b.taken; });
+  }
+};
+
+constexpr unsigned set_bits = 6;     // exceptions under way at once that are told apart: some 64 times 4
+note_set sets[std::size_t{1} << set_bits];
 sync::atomic<std::size_t> wanted;    // frames; 0: nothing is noted
 
-note& place_of(const void* exception) noexcept {
-  const auto address = reinterpret_cast<std::uintptr_t>(exception);
-  return notes[(address >> 4 ^ address >> 12 ^ address >> 20) % places];
+note_set& set_of(const void* exception) noexcept {
+  const std::uint64_t mixed = reinterpret_cast<std::uintptr_t>(exception) * std::uint64_t{0x9E3779B97F4A7C15};
+  return sets[mixed >> (64 - set_bits)];
 }
 
 struct walk {
@@ -75,9 +93,11 @@ void take_note(const void* exception, void* site) noexcept {
     frames[0] = site;
     w.count = 1;
   }
-  note& n = place_of(exception);
-  const sync::lock_guard held(n.lock);
+  note_set& set = set_of(exception);
+  const sync::lock_guard held(set.lock);
+  note& n = set.place_for(exception);
   n.exception = exception;
+  n.taken = ++set.throws;
   n.count = w.count;
   std::copy_n(frames, w.count, n.frames);
 }
@@ -85,19 +105,20 @@ void take_note(const void* exception, void* site) noexcept {
 namespace {
 
 std::size_t noted_frames(const void* exception, void** into, std::size_t room) noexcept {
-  note& n = place_of(exception);
-  const sync::lock_guard held(n.lock);
-  if (n.exception != exception || wanted.load(sync::relaxed) == 0) return 0;
-  const std::size_t count = std::min(n.count, room);
-  std::copy_n(n.frames, count, into);
+  note_set& set = set_of(exception);
+  const sync::lock_guard held(set.lock);
+  const note* const n = set.find(exception);
+  if (n == nullptr || wanted.load(sync::relaxed) == 0) return 0;
+  const std::size_t count = std::min(n->count, room);
+  std::copy_n(n->frames, count, into);
   return count;
 }
 
 /// What was noted before the recording stopped may be of exceptions whose addresses have others by now.
 void forget_all() noexcept {
-  for (note& n : notes) {
-    const sync::lock_guard held(n.lock);
-    n.exception = nullptr;
+  for (note_set& set : sets) {
+    const sync::lock_guard held(set.lock);
+    for (note& n : set.notes) n.exception = nullptr;
   }
 }
 
