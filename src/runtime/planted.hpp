@@ -73,6 +73,7 @@ enum fault : int {
   registry_open_unchecked,    // a registry that has ended takes registrations
   registry_slot_emptied,      // although a key behind it is found past it
   lanes_out_of_sight,         // who goes to sleep does not look at the lanes of priorities
+  left_to_sleepers,           // work is left to workers that all sleep
   left_alone_while_stuck,     // what a worker holds is for it alone although it stands still
   count
 };

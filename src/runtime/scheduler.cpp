@@ -24,8 +24,9 @@ constexpr std::int64_t price_of_wake = 20'000;  // ns: a batch of events waits s
 }  // namespace
 
 scheduler::scheduler(const scheduler_options& options, hook run)
-    : run_(run), base_(options.workers != 0 ? options.workers : sync::cores()), monitored_(options.monitor), search_rounds_(options.search_rounds), fine_grain_(options.fine_grain), lifo_usable_(sync::heavy_fence()) {
+    : run_(run), base_(options.workers != 0 ? options.workers : sync::cores()), monitored_(options.monitor), search_rounds_(options.search_rounds), fine_grain_(options.fine_grain), first_patience_(options.patience), lifo_usable_(sync::heavy_fence()) {
   if (base_ > most - 16) base_ = most - 16;
+  global_patience_.store(first_patience_, sync::relaxed);
 }
 
 scheduler::~scheduler() {
@@ -46,6 +47,7 @@ void scheduler::add_worker(bool spare) {
   w->of = this;
   w->index = index;
   w->spare = spare;
+  w->patience.store(first_patience_, sync::relaxed);
   workers_[index] = w;
   count_.store(index + 1, sync::seq_cst);    // pairs with the loops over workers: the pointer is seen with the count
   w->thread = sync::thread(&enter_worker, w, "coppice-worker");
@@ -246,7 +248,8 @@ void scheduler::push_last(runnable* r) noexcept {
   r->next = nullptr;
   if (planted::is(planted::look_before_push)) wake_if_needed();
   give_global(r, r, 1);
-  if (global_size_.load(sync::relaxed) <= global_patience_.load(sync::relaxed)) return;
+  sync::fence(sync::seq_cst);                // pairs with park's announcement: see is_global_left_alone
+  if (is_global_left_alone(global_size_.load(sync::relaxed))) return;
   if (!planted::is(planted::look_before_push)) wake_if_needed();
 }
 
@@ -377,7 +380,7 @@ runnable* scheduler::steal(worker& w) noexcept {
 
 /// Whether any queue that others may take from holds work. The look that makes parking safe: seq_cst throughout.
 bool scheduler::work_in_sight() const noexcept {
-  if (global_size_.load(sync::seq_cst) > global_patience_.load(sync::relaxed)) return true;
+  if (const std::uint64_t size = global_size_.load(sync::seq_cst); size != 0 && !is_global_left_alone(size)) return true;
   if (!planted::is(planted::lanes_out_of_sight) && (high_.size.load(sync::seq_cst) != 0 || low_.size.load(sync::seq_cst) != 0)) return true;
   const unsigned n = count_.load(sync::seq_cst);
   for (unsigned i = 0; i < n; ++i)

@@ -16,6 +16,7 @@
 
 #include "runtime/lifo_slot.hpp"
 #include "runtime/local_queue.hpp"
+#include "runtime/planted.hpp"
 #include "runtime/thread_block.hpp"
 #include "runtime/timer_wheel.hpp"
 
@@ -63,6 +64,7 @@ struct scheduler_options {
   unsigned workers = 0;                  // 0: one for each core
   bool monitor = true;
   int search_rounds = 200;               // looks at all queues before a worker parks: some microseconds
+  std::uint64_t patience = 0;            // of everybody, until the monitor thread says otherwise; only tests choose another one
   std::int64_t fine_grain = 200;         // ns: a worker whose turns, messages and reductions take less each is left alone
 };
 
@@ -189,9 +191,20 @@ class scheduler {
     const std::uint64_t patience = w.patience.load(sync::relaxed);
     return patience != 0 && w.queue.size() <= patience;
   }
-  /// The same for the global queue: those who are left alone will soon be round with it, too, and only they take from it.
+  /// The same for the global queue: those who are left alone will soon be round with it, too, and only they take from it, as long as
+  /// anybody is awake.
   bool may_take_global(const worker& w) const noexcept {
-    return w.patience.load(sync::relaxed) != 0 || global_size_.load(sync::relaxed) > global_patience_.load(sync::relaxed);
+    return w.patience.load(sync::relaxed) != 0 || global_size_.load(sync::relaxed) > global_patience_.load(sync::relaxed) ||
+           (parked_.load(sync::relaxed) | std::uint64_t{1} << w.index) == everyone();
+  }
+  /// A bit for each worker, as in `parked_`.
+  std::uint64_t everyone() const noexcept {
+    const unsigned n = count_.load(sync::acquire);
+    return n == most ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1;
+  }
+  /// seq_cst: of who adds to the global queue and the last one who parks one sees the other.
+  bool is_global_left_alone(std::uint64_t size) const noexcept {
+    return size <= global_patience_.load(sync::relaxed) && (planted::is(planted::left_to_sleepers) || parked_.load(sync::seq_cst) != everyone());
   }
   bool park(worker& w) noexcept;
   void sleep(worker& w) noexcept;
@@ -216,6 +229,7 @@ class scheduler {
   const bool monitored_;
   const int search_rounds_;
   const std::int64_t fine_grain_;
+  const std::uint64_t first_patience_;
   const bool lifo_usable_;               // nobody may steal from a slot without a heavy fence
   sync::atomic<const idle_source*> idle_;  // null: futexes only
   worker* workers_[most] = {};           // published by count_: grown by the monitor only

@@ -41,13 +41,13 @@ void scheduler::monitor() {
     sync::futex_wait(monitor_signal_, 0, sync::now() + period);
     if (stopping_.load(sync::seq_cst) != 0) return;
     const unsigned n = count_.load(sync::acquire);
-    const std::uint64_t everyone = n == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << n) - 1;
-    if (parked_.load(sync::seq_cst) == everyone) {
+    const std::uint64_t all = everyone();
+    if (parked_.load(sync::seq_cst) == all) {
       be_impatient(seen);
       if (++quiet < idle_rounds) continue;
       quiet = 0;
       monitor_signal_.store(1, sync::seq_cst);     // pairs with wake_one: it sees 1, or we see somebody awake
-      if (parked_.load(sync::seq_cst) == everyone && stopping_.load(sync::seq_cst) == 0)
+      if (parked_.load(sync::seq_cst) == all && stopping_.load(sync::seq_cst) == 0)
         sync::futex_wait(monitor_signal_, 1);
       monitor_signal_.store(0, sync::seq_cst);
       seen.at = sync::now();                       // what it slept through says nothing

@@ -86,6 +86,7 @@ constexpr row table[] = {
     {planted::permit_without_wake, "a permit without a wake", "result_permitted"},
     {planted::registry_open_unchecked, "a registry that has ended takes registrations", "registry_end_against_register"},
     {planted::registry_slot_emptied, "a slot is emptied before others that are in use", "registry_passes_on"},
+    {planted::left_to_sleepers, "work is left to workers that all sleep", "scheduler_left_to_sleepers"},
     {planted::left_alone_while_stuck, "what a worker holds is for it alone although it stands still", "scheduler_left_alone"},
     {planted::lanes_out_of_sight, "the lanes of priorities are not looked at before sleep", "scheduler_lanes"},
 };

@@ -50,9 +50,9 @@ struct crew {
 };
 
 // A plain thread pushes to workers that are about to sleep.
-void push_from_thread() {
+void push_to(const internal::scheduler_options& workers) {
   errand e[3];
-  crew c({.workers = 1 + sim::random(2), .monitor = false, .search_rounds = 1});
+  crew c(workers);
   for (errand& one : e) {
     one.prepared = 7;
     c.sched.push(&one);
@@ -60,6 +60,12 @@ void push_from_thread() {
   }
   for (errand& one : e) one.done.wait();
 }
+
+void push_from_thread() { push_to({.workers = 1 + sim::random(2), .monitor = false, .search_rounds = 1}); }
+
+// The same to workers that were left alone: what they may leave to one another must not be left to sleepers. No monitor thread comes
+// to the rescue.
+void left_to_sleepers() { push_to({.workers = 1 + sim::random(2), .monitor = false, .search_rounds = 1, .patience = 100}); }
 
 // A worker keeps one thing for itself; the other one must be taken by the worker that is about to sleep.
 void push_from_worker() {
@@ -251,6 +257,7 @@ const sim::scenario scenarios[] = {{"scheduler_slot_and_thief", &slot_and_thief}
                                    {"scheduler_stuck_worker", &stuck_worker, whole_program()},
                                    {"scheduler_spare_worker", &spare_worker, whole_program()},
                                    {"scheduler_almost_stuck", &almost_stuck, whole_program()},
-                                   {"scheduler_left_alone", &left_alone, whole_program()}};
+                                   {"scheduler_left_alone", &left_alone, whole_program()},
+                                   {"scheduler_left_to_sleepers", &left_to_sleepers, whole_program()}};
 
 }  // namespace
