@@ -83,7 +83,7 @@ call_error make(call_error::kind kind, exit_reason reason, pid who, std::string 
 call_error error_of(const call_record& r, const call_site& site, const name_view* name) {
   const std::string server = server_text(site.server, r.to, name);
   const std::string request = !site.operation.empty() ? std::string(site.operation)
-                                                      : request_text(*r.type, site.request_outlives_move ? r.request : nullptr);
+                                                      : request_text(*site.type, site.request_outlives_move ? r.request : nullptr);
   switch (r.status) {
     case call_status::noproc:
       return make(call_error::noproc, exit_reason::noproc, r.to,
@@ -109,6 +109,7 @@ call_error error_of(const call_record& r, const call_site& site, const name_view
     case call_status::caller_ends:
       internal::throw_unwind();
     case call_status::pending:
+    case call_status::detached:
     case call_status::replied:
       break;
   }
@@ -119,12 +120,13 @@ void throw_call_error(const call_record& record, const call_site& site, const na
   throw error_of(record, site, name);
 }
 
-call_error error_of_cast(sent what, pid to, const message_descriptor& type, const call_site& site, const name_view* name) {
+call_error error_of_cast(sent what, pid to, const message_descriptor& type, std::string_view server, const name_view* name) {
+  const call_site site{{&type, nullptr, 0}, server, false};
   call_record record;
   record.to = to;
-  record.type = &type;
+  record.target = &site;
   record.status = what == sent::full ? call_status::full : call_status::noproc;
-  return error_of(record, {site.server, site.class_key, false, {}}, name);
+  return error_of(record, site, name);
 }
 
 call_error error_of_answer(const answer_record& a, pid server) {

@@ -28,6 +28,7 @@ using detail::trampoline;
 namespace {
 
 constexpr int longest_chain = 64;               // hops that the cycle check follows
+constexpr int first_pause = 16, last_pause = 256; // of a plain thread before it queues its call, in `relax`: 2 µs in all
 
 /// Whether `me` is waited for, directly or through others, by `target`. Racy reads of a chain that may change while it is
 /// read: so a cycle counts only if a second walk meets the same processes in the same waits.
@@ -91,7 +92,7 @@ void run_call(void* raw) noexcept {
   slot& callee = *r.to.where();
   handler_frame frame(callee, detail::state_of(callee), r);
   static_cast<fiber*>(r.on)->user = &frame;
-  r.run(frame);
+  r.target->run(frame);
   if (frame.then_do != detail::after::nothing) [[unlikely]] finish_direct(frame);
 }
 
@@ -125,7 +126,7 @@ bool may_wait_for(slot& me, slot& target) noexcept {
 }
 
 void refuse_as_cycle(call_record& r, node* n) noexcept {
-  r.type->destroy(payload_at(*n));
+  r.target->type->destroy(payload_at(*n));
   free_node(here(), n);
   (void)abandon(*r.reply, r.reply_serial);      // nobody else knows of it
   r.status = call_status::cycle;
@@ -170,20 +171,26 @@ void call_carefully(call_record& r, slot& s) {
 void follow_blocked(call_record& r, slot& s, fiber* f) {
   auto& frame = *static_cast<handler_frame*>(f->user);
   s.since.store(sync::now(), sync::release);    // since when it waits: no clock was read before
-  if (r.status == call_status::pending && r.reply == nullptr)
+  if (r.status == call_status::pending) {
     detail::detach(frame);
-  else
+  } else if (frame.record != nullptr) {         // answered already: it works on, for itself
     frame.record = nullptr;
+    frame.reply = nullptr;
+    frame.reply_serial = 0;
+    frame.caller = {};
+  }
   commit_or_resume(s, f);
 }
 
 /// The rarer ways to a handler: no class was meant, or it comes from the class's table.
 [[gnu::noinline]] void find_handler(call_record& r, const detail::class_descriptor& cls) noexcept {
-  if ((r.class_key != 0 && r.class_key != cls.key) || cls.handles == nullptr)
-    r.run = nullptr;
-  else if (r.run == nullptr)
-    r.run = cls.handles->find(cls, node_kind::call, r.type->key);
-  if (r.run == nullptr) r.status = call_status::bad_request;
+  const detail::call_target& t = *r.target;
+  trampoline run = nullptr;
+  if ((t.class_key == 0 || t.class_key == cls.key) && cls.handles != nullptr)
+    run = t.run != nullptr ? t.run : cls.handles->find(cls, node_kind::call, t.type->key);
+  if (run == nullptr) r.status = call_status::bad_request;
+  r.found = {t.type, run, t.class_key};
+  r.target = &r.found;
 }
 
 }  // namespace
@@ -224,9 +231,9 @@ void open_reply(call_record& r, slot& caller, std::uint64_t number) {
 node* open_call(call_record& r, slot& caller, std::uint64_t number) {
   open_reply(r, caller, number);
   try {
-    return new_request_node(*r.type, r.request, r.run,
+    return new_request_node(*r.target->type, r.request, r.target->run,
                             {.reply = r.reply, .reply_serial = r.reply_serial, .deadline = sync::never,
-                             .caller = detail::pid_of(caller), .unanswered = nullptr, .class_key = r.class_key});
+                             .caller = detail::pid_of(caller), .unanswered = nullptr, .class_key = r.target->class_key});
   } catch (...) {
     abandon(*r.reply, r.reply_serial);         // the request's move threw: nobody has heard of the call
     r.reply = nullptr;
@@ -240,7 +247,7 @@ void await_reply(call_record& r) {
   try {
     answered = is_answered(&r) || wait_until(*r.caller, r.number, wait_state::signals, timeout, &is_answered, &r);
   } catch (...) {
-    drop_reply(*r.caller, r.number, *r.reply, r.reply_serial, r.type->reply);
+    drop_reply(*r.caller, r.number, *r.reply, r.reply_serial, r.target->type->reply);
     throw;
   }
   if (!answered && give_up_reply(*r.caller, r.number, *r.reply, r.reply_serial)) {
@@ -254,7 +261,7 @@ namespace {
 
 /// A direct call whose handler has run, without an answer yet.
 [[gnu::noinline]] void settle_unanswered(call_record& r, slot* me, bool blocked, bool ended) {
-  if (r.reply != nullptr) {                     // the handler waits, or keeps its `from`
+  if (r.status == call_status::detached) {      // the handler waits, or keeps its `from`
     // Who keeps a `from` may have others answer: that is no link of a ring (GS-X3). keep_open sees to a handler that waits first.
     if (!blocked && me != nullptr) me->calling.store(nullptr, sync::relaxed);
     const calling_end when_left(*r.caller);
@@ -269,66 +276,24 @@ inline void settle_direct(call_record& r, slot* me, bool blocked, bool ended) {
   if (me != nullptr) me->calling.store(nullptr, sync::relaxed);
 }
 
-// The two ways to run a handler at once. Each is a function of its own: what a stack switch makes the compiler save must not
-// burden a leaf, nor what either needs the look at the server.
-
-[[gnu::noinline]] void call_leaf(call_record& r, slot& s, thread_block& block) {
-  slot* const me = block.process;
-  void* const outer = block.leaf_call;
-  handler_frame frame(s, detail::state_of(s), r);
-  block.process = &s;
-  block.leaf_call = &r;
-  r.run(frame);
-  if (frame.then_do != detail::after::nothing) [[unlikely]] finish_direct(frame);
-  block.process = me;
-  block.leaf_call = outer;
-  const bool ended = s.serial.load(sync::relaxed) != r.to.serial();
-  if (!ended) [[likely]] let_go(s);
-  settle_direct(r, me, false, ended);
-}
-
 /// The handler waits, or its fiber was abandoned.
 [[gnu::noinline]] void call_left(call_record& r, slot& s, slot* me, fiber* f, fiber_outcome outcome) {
   if (outcome == fiber_outcome::blocked) follow_blocked(r, s, f);
   settle_direct(r, me, true, false);
 }
 
-[[gnu::noinline]] void call_on_fiber(call_record& r, slot& s, thread_block& block) {
-  fiber* const outer = block.on;
-  slot* const me = block.process;
-  fiber* const f = take_fiber(block, *s.cls);
-  r.on = f;
-  f->process = &s;
-  block.process = &s;
-  block.on = f;
-  const fiber_outcome outcome = enter(*f, &run_call, &r, block.exceptions);
-  block.process = me;
-  block.on = outer;
-  if (outcome != fiber_outcome::done) [[unlikely]] return call_left(r, s, me, f, outcome);
-  const bool ended = has_ended(*f);
-  give_fiber(block, f);
-  if (!ended) [[likely]] let_go(s);
-  settle_direct(r, me, false, ended);
-}
-
-/// Ours, but not for a direct call of this kind: a former tenant's pid, a careful server, another class, no handler known yet.
-/// Returns: whether it can be called all the same.
-[[gnu::noinline]] bool look_closer(call_record& r, slot& s) {
-  if (s.serial.load(sync::relaxed) != r.to.serial() && !planted::is(planted::serial_unchecked_on_claim)) {
-    leave(s);
-    r.status = call_status::noproc;
-    return false;
+/// A plain thread that meets a server at work waits a little for it to become idle, as an adaptive mutex does: to queue the call
+/// and sleep costs microseconds. It looks ever less often, because each look takes the line from the owner, who may have
+/// calls of its own to make there. A process does not wait: its worker has others to run.
+/// Returns: whether the server is idle now. No promise: somebody may come before us.
+bool soon_idle(const slot& s) noexcept {
+  for (int pause = first_pause; pause <= last_pause; pause += pause) {
+    for (int i = 0; i != pause; ++i) sync::relax();
+    const std::uintptr_t word = s.word.load(sync::relaxed);
+    if (word == 0) return true;
+    if (word > 1 || state_of_wait(s.wait.load(sync::relaxed)) > wait_state::armed || sync::buggify()) return false;
   }
-  if (has(s, detail::careful)) {
-    call_carefully(r, s);
-    return false;
-  }
-  find_handler(r, *s.cls);
-  if (r.status != call_status::pending) {
-    leave(s);
-    return false;
-  }
-  return true;
+  return false;
 }
 
 /// Not an idle process of this node, or the caller has used up its budget.
@@ -344,6 +309,7 @@ inline void settle_direct(call_record& r, slot* me, bool blocked, bool ended) {
       return;
     }
     yield_if_spent();
+    if (!r.queued && here().process == nullptr && soon_idle(s)) return detail::call_core(r);
     if (!r.queued && s.word.load(sync::relaxed) == 0) return detail::call_core(r);   // perhaps on another thread now
   }
   call_queued(r);
@@ -369,26 +335,102 @@ namespace coppice::detail {
 
 using namespace coppice::internal;
 
-void call_core(call_record& r) {
-  thread_block& block = internal::here();
-  if (const scope_rules* rules = rules_of(block); rules != nullptr) [[unlikely]] rules->refuse("call");
+namespace {
+
+// The rest of a direct call, in the order of the steps. A chain of tail calls: none keeps a register for the next, because every
+// register saved is a store that the release waits for; and none bears what a rarer neighbour must save.
+
+inline void run_on_stack_of_caller(call_record& r, slot& s, thread_block& block) noexcept {
+  slot* const me = block.process;
+  r.on = block.leaf_call;
+  handler_frame frame(s, state_of(s), r);
+  block.process = &s;
+  block.leaf_call = &r;
+  r.target->run(frame);
+  if (frame.then_do != after::nothing) [[unlikely]] finish_direct(frame);
+  block.process = me;
+  block.leaf_call = r.on;
+}
+
+[[gnu::noinline]] void call_leaf(call_record& r, thread_block& block) {
+  run_on_stack_of_caller(r, *r.to.where(), block);
+  slot& s = *r.to.where();
+  if (s.serial.load(sync::relaxed) != r.to.serial()) [[unlikely]] return settle_direct(r, block.process, false, true);
+  let_go(s);
+  settle_direct(r, block.process, false, false);
+}
+
+[[gnu::noinline]] void call_on_fiber(call_record& r, slot& s, thread_block& block) {
+  fiber* const outer = block.on;
+  slot* const me = block.process;
+  fiber* const f = take_fiber(block, *s.cls);
+  r.on = f;
+  f->process = &s;
+  block.process = &s;
+  block.on = f;
+  const fiber_outcome outcome = enter(*f, &run_call, &r, block.exceptions);
+  block.process = me;
+  block.on = outer;
+  if (outcome != fiber_outcome::done) [[unlikely]] return call_left(r, s, me, f, outcome);
+  const bool ended = has_ended(*f);
+  give_fiber(block, f);
+  if (!ended) [[likely]] let_go(s);
+  settle_direct(r, me, false, ended);
+}
+
+/// The server is ours, and takes direct calls of this class; the handler is known.
+inline void call_claimed(call_record& r, slot& s, thread_block& block) {
+  slot* const me = block.process;
+  r.caller = me;
+  if (me != nullptr) me->calling.store(&s, sync::relaxed);
+  s.doing.store(r.target->type, sync::relaxed);       // stale as soon as the word is 0
+  return has(s, leaf) ? call_leaf(r, block) : call_on_fiber(r, s, block);
+}
+
+[[gnu::noinline]] void call_traced(call_record& r, slot& s, thread_block& block) {
+  trace_sent(r.to, r.target->type);
+  trace_received(s, r.target->type);
+  call_claimed(r, s, block);
+}
+
+/// Ours, but not as the record would have it: a former tenant's pid, a careful server, another class, no handler known yet.
+[[gnu::noinline]] void look_closer(call_record& r, slot& s, thread_block& block) {
+  if (s.serial.load(sync::relaxed) != r.to.serial() && !planted::is(planted::serial_unchecked_on_claim)) {
+    leave(s);
+    r.status = call_status::noproc;
+    return;
+  }
+  if (has(s, careful)) return call_carefully(r, s);
+  find_handler(r, *s.cls);
+  if (r.status != call_status::pending) return leave(s);
+  tracing() ? call_traced(r, s, block) : call_claimed(r, s, block);
+}
+
+inline void claim_and_call(call_record& r, thread_block& block) {
   if (!r.to || !r.to.is_local() || r.queued) [[unlikely]] return call_otherwise(r);
   slot& s = *r.to.where();
   // A caller that is this server itself finds the word taken: by itself.
   if (--block.budget <= 0 || !claim(s)) [[unlikely]] return call_otherwise(r);
-  const std::uint32_t flags = s.flags.load(sync::relaxed);
-  if (s.serial.load(sync::relaxed) != r.to.serial() || (flags & careful) != 0 || r.class_key != s.cls->key || r.run == nullptr)
-    [[unlikely]]
-    if (!look_closer(r, s)) return;
-  if (tracing()) [[unlikely]] {
-    trace_sent(r.to, r.type);
-    trace_received(s, r.type);
-  }
-  slot* const me = block.process;
-  r.caller = me;
-  if (me != nullptr) me->calling.store(&s, sync::relaxed);
-  s.doing.store(r.type, sync::relaxed);       // stale as soon as the word is 0
-  return (flags & leaf) != 0 ? call_leaf(r, s, block) : call_on_fiber(r, s, block);
+  const call_target& target = *r.target;
+  if (s.serial.load(sync::relaxed) != r.to.serial() || has(s, careful) || target.class_key != s.cls->key || target.run == nullptr)
+    [[unlikely]] return look_closer(r, s, block);
+  if (tracing()) [[unlikely]] return call_traced(r, s, block);
+  call_claimed(r, s, block);
+}
+
+/// The first call of a thread, or one inside of something with rules, such as a transaction.
+[[gnu::noinline]] void call_by_rules(call_record& r) {
+  thread_block& block = internal::here();
+  if (const scope_rules* rules = rules_of(block)) rules->refuse("call");
+  claim_and_call(r, block);
+}
+
+}  // namespace
+
+void call_core(call_record& r) {
+  auto* const block = static_cast<thread_block*>(sync::this_thread_block());
+  if (block == nullptr || rules_of(*block) != nullptr) [[unlikely]] return call_by_rules(r);
+  claim_and_call(r, *block);
 }
 
 }  // namespace coppice::detail

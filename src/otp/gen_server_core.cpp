@@ -800,8 +800,7 @@ pid caller_now() noexcept {
     if (!has(*block.process, leaf) || block.leaf_call == nullptr) return {};
     return pid_of(internal::direct_caller(*static_cast<call_record*>(block.leaf_call)));
   }
-  if (!frame->caller && frame->record != nullptr) frame->caller = pid_of(internal::direct_caller(*frame->record));
-  return frame->caller;
+  return frame->record != nullptr ? pid_of(internal::direct_caller(*frame->record)) : frame->caller;
 }
 
 void* state_of_server(slot& self) noexcept { return state_of(self); }

@@ -239,6 +239,7 @@ void start_core(start_record& r) {
   if (options.name && options.in == nullptr)
     if (const pid holder = resolve(options.name)) fail_taken(options.name, holder);   // GS-11: before anything is made
 
+  static constexpr detail::call_target question{&descriptor_of<start_question>(), nullptr, 0};
   verdict_room room;
   call_record record;
   start_job job{r.init, r.arguments};
@@ -250,14 +251,14 @@ void start_core(start_record& r) {
     prepare(s, r, me);
     made.is_born();
     record.to = r.who;
-    record.type = &descriptor_of<start_question>();
+    record.target = &question;
     record.place = &room;
     record.timeout = options.timeout;
     record.caller = me;
     frame.self = &s;
     frame.state = state_of(s);
     frame.request = &job;
-    frame.type = record.type;
+    frame.type = question.type;
     frame.record = &record;
     const handled run = run_direct(s, &begin, frame);
     if (!run.blocked && !run.ended) leave(s);

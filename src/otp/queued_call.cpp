@@ -72,6 +72,7 @@ void wait_for_all(slot& me, std::uint64_t number, std::span<call_record> calls, 
 void call_unbounded(call_record& record, node_kind kind) {
   slot& me = detail::here();
   const std::uint64_t number = begin_wait(me);
+  record.reply = nullptr;
   send_call(me, number, kind, false, record);
   const std::span<call_record> one(&record, 1);
   wait_for_all(me, number, one, record.timeout);
@@ -85,6 +86,7 @@ namespace coppice::detail {
 void call_all_core(std::span<call_record> calls, duration timeout) {
   slot& me = here();
   const std::uint64_t number = internal::begin_wait(me);
+  for (call_record& r : calls) r.reply = nullptr;
   try {
     for (call_record& r : calls) internal::send_call(me, number, node_kind::call, true, r);
   } catch (...) {

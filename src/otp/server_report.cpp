@@ -32,13 +32,13 @@ std::string last_message_of(const slot& self, const detail::handler_frame& frame
 
 /// GS-151.
 std::string client_of(const detail::handler_frame& frame) {
-  pid who = frame.caller;
-  if (!who && frame.record != nullptr && frame.record->caller != nullptr) who = detail::pid_of(*frame.record->caller);
-  if (!who) return frame.record != nullptr ? "a plain thread" : "";
+  const slot* const waiting = frame.record != nullptr ? frame.record->caller : nullptr;     // it waits for us: its class stays
+  if (frame.record != nullptr && waiting == nullptr) return "a plain thread";
+  const pid who = waiting != nullptr ? detail::pid_of(*waiting) : frame.caller;
+  if (!who) return "";
   if (!who.is_local()) return to_text(who) + " (remote)";
   if (who.where()->serial.load(sync::acquire) != who.serial()) return to_text(who) + " (dead)";
-  if (frame.record != nullptr && frame.record->caller != nullptr && frame.record->caller->cls->handles != nullptr)
-    return std::string(frame.record->caller->cls->name) + ' ' + to_text(who);     // it waits for us: its class stays
+  if (waiting != nullptr && waiting->cls->handles != nullptr) return std::string(waiting->cls->name) + ' ' + to_text(who);
   return titled(who);
 }
 

@@ -189,41 +189,43 @@ using internal::sync::never;
 
 namespace {
 
-call_site site_for(std::string_view what) noexcept { return {{}, 0, false, what}; }
+call_site site_for(const message_descriptor& type, trampoline run, std::string_view what) noexcept {
+  return {{&type, run, 0}, {}, false, what};
+}
 
 /// One request that the core itself handles: direct if the server is idle, urgent: in front of what waits.
-void ask_server(const target& to, const message_descriptor& type, void* request, trampoline run, duration timeout,
-                bool urgent, std::string_view what, call_record& record) {
+void ask_server(const target& to, const call_site& site, void* request, duration timeout, bool urgent, call_record& record) {
   nothing room;
   record.to = to.find();
-  record.type = &type;
+  record.target = &site;
   record.request = request;
   record.place = &room;
-  record.run = run;
   record.timeout = timeout;
   const bool bounded = record.to && record.to.is_local() && record.to.where()->bound.load(internal::sync::relaxed) != 0;
   if (urgent) internal::call_unbounded(record, node_kind::system);
   else if (bounded) internal::call_unbounded(record, node_kind::call);
   else call_core(record);
-  if (record.status == call_status::caller_ends) throw_call_error(record, site_for(what), to.name());
+  if (record.status == call_status::caller_ends) throw_call_error(record, site, to.name());
 }
 
 }  // namespace
 
 void system_call(const target& to, const system_request& request, duration timeout, std::string_view what, bool urgent) {
   system_request copy = request;
+  const call_site site = site_for(descriptor_of<system_request>(), &internal::run_system_request, what);
   call_record record;
-  ask_server(to, descriptor_of<system_request>(), &copy, &internal::run_system_request, timeout, urgent, what, record);
-  if (record.status != call_status::replied) throw_call_error(record, site_for(what), to.name());
+  ask_server(to, site, &copy, timeout, urgent, record);
+  if (record.status != call_status::replied) throw_call_error(record, site, to.name());
 }
 
 void stop_core(const target& to, const exit_reason& why, duration timeout, bool urgent) {
   if (timeout < duration{0}) throw std::invalid_argument("stop: a negative timeout");   // GS-147
   internal::stop_request request{why, true};
+  const call_site site = site_for(descriptor_of<internal::stop_request>(), &internal::run_stop_request, "stop");
   call_record record;
-  ask_server(to, descriptor_of<internal::stop_request>(), &request, &internal::run_stop_request, timeout, urgent, "stop", record);
+  ask_server(to, site, &request, timeout, urgent, record);
   if (record.status == call_status::ended && record.reason == why) return;
-  throw_call_error(record, site_for("stop"), to.name());
+  throw_call_error(record, site, to.name());
 }
 
 void throw_bad_class(const target& to, std::string_view wanted) {
@@ -382,11 +384,11 @@ void resume(const detail::target& server, const asking& how) {
 
 void terminate(const detail::target& server, const exit_reason& why, const asking& how) {
   internal::stop_request request{why, false};
+  const auto site = coppice::detail::site_for(descriptor_of<internal::stop_request>(), &internal::run_stop_request, "sys::terminate");
   coppice::detail::call_record record;
-  coppice::detail::ask_server(server, descriptor_of<internal::stop_request>(), &request, &internal::run_stop_request, how.timeout(),
-                              how.is_urgent(), "sys::terminate", record);
+  coppice::detail::ask_server(server, site, &request, how.timeout(), how.is_urgent(), record);
   if (record.status != coppice::detail::call_status::replied)
-    coppice::detail::throw_call_error(record, coppice::detail::site_for("sys::terminate"), server.name());
+    coppice::detail::throw_call_error(record, site, server.name());
 }
 
 void statistics(const detail::target& server, bool on, const asking& how) {

@@ -9,6 +9,7 @@
 #include <cxxabi.h>
 #include <cstring>
 #include <cstdlib>
+#include <memory>
 #include <typeinfo>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct reason_detail {
   ~reason_detail() { delete late_trace.load(sync::relaxed); }
 
   sync::atomic<std::uint32_t> holders{1};
+  exit_reason::code code;
   std::string text;
   std::string type;
   std::string trace;
@@ -35,12 +37,13 @@ struct reason_detail {
 
 namespace {
 
-detail::reason_detail* words(std::string_view text, std::string_view type = {}, std::string_view trace = {}) {
-  auto* d = new detail::reason_detail;
+detail::reason_detail* make_words(exit_reason::code code, std::string_view text, std::string_view type = {}, std::string_view trace = {}) {
+  auto d = std::make_unique<detail::reason_detail>();
+  d->code = code;
   d->text = text;
   d->type = type;
   d->trace = trace;
-  return d;
+  return d.release();
 }
 
 sync::atomic<const internal::throw_recorder*> recorder;
@@ -70,27 +73,23 @@ std::string readable(const char* mangled) {
 
 }  // namespace
 
-exit_reason::exit_reason(std::string_view text) : detail_(words(text)), code_(custom) {}
+exit_reason::exit_reason(std::string_view text) : exit_reason(make_words(custom, text)) {}
 
 exit_reason exit_reason::with_text(code c, std::string_view text) {
-  exit_reason r(c);
-  if (!text.empty()) r.detail_ = words(text);
-  return r;
+  return text.empty() ? exit_reason(c) : exit_reason(make_words(c, text));
 }
 
 exit_reason exit_reason::shutdown_because(std::string_view payload) { return with_text(shutdown, payload); }
 
 exit_reason exit_reason::from_exception(std::string_view type, std::string_view what, std::string_view trace) {
-  exit_reason r(error);
-  r.detail_ = words(what, type, trace);
-  return r;
+  return exit_reason(make_words(error, what, type, trace));
 }
 
 exit_reason exit_reason::from_current_exception() noexcept {
   exit_reason why = words_of_current_exception();
   try {
     // Words that others hold, too, are of an earlier end: they keep the trace of that one.
-    if (why.detail_ != nullptr && why.detail_->holders.load(sync::relaxed) == 1) why.detail_->frames = recorded_frames();
+    if (detail::reason_detail* const d = why.words(); d != nullptr && d->holders.load(sync::relaxed) == 1) d->frames = recorded_frames();
   } catch (...) {                             // no memory for the frames
   }
   return why;
@@ -129,18 +128,20 @@ exit_reason exit_reason::fault(int signal, std::uintptr_t address) {
   return with_text(code_fault, "signal " + std::to_string(signal) + " at " + hex(address));
 }
 
-std::string_view exit_reason::text() const noexcept { return detail_ != nullptr ? detail_->text : std::string_view(); }
-std::string_view exit_reason::type() const noexcept { return detail_ != nullptr ? detail_->type : std::string_view(); }
+exit_reason::code exit_reason::code_of_words() const noexcept { return words()->code; }
+std::string_view exit_reason::text() const noexcept { return has_words() ? words()->text : std::string_view(); }
+std::string_view exit_reason::type() const noexcept { return has_words() ? words()->type : std::string_view(); }
 std::string_view exit_reason::trace() const noexcept {
-  if (detail_ == nullptr) return {};
-  if (detail_->frames.empty()) return detail_->trace;
-  if (const std::string* made = detail_->late_trace.load(sync::acquire)) return *made;
+  detail::reason_detail* const d = words();
+  if (d == nullptr) return {};
+  if (d->frames.empty()) return d->trace;
+  if (const std::string* made = d->late_trace.load(sync::acquire)) return *made;
   const internal::throw_recorder* r = recorder.load(sync::acquire);
   if (r == nullptr) return {};
   try {
-    auto* mine = new std::string(r->text(detail_->frames.data(), detail_->frames.size()));
+    auto* mine = new std::string(r->text(d->frames.data(), d->frames.size()));
     std::string* first = nullptr;
-    if (detail_->late_trace.cas(first, mine, sync::acq_rel)) return *mine;
+    if (d->late_trace.cas(first, mine, sync::acq_rel)) return *mine;
     delete mine;                              // somebody else was quicker
     return *first;
   } catch (...) {
@@ -149,15 +150,13 @@ std::string_view exit_reason::trace() const noexcept {
 }
 
 bool operator==(const exit_reason& a, const exit_reason& b) noexcept {
-  return a.code_ == b.code_ && (a.detail_ == b.detail_ || (a.text() == b.text() && a.type() == b.type()));
+  return a.word_ == b.word_ || (a.what() == b.what() && a.text() == b.text() && a.type() == b.type());
 }
 
-void exit_reason::retain() const noexcept {
-  if (detail_ != nullptr) detail_->holders.fetch_add(1, detail::sync::relaxed);
-}
+void exit_reason::retain() const noexcept { words()->holders.fetch_add(1, sync::relaxed); }
 void exit_reason::release() noexcept {
-  if (detail_ != nullptr && detail_->holders.fetch_sub(1, detail::sync::acq_rel) == 1) delete detail_;
-  detail_ = nullptr;
+  if (words()->holders.fetch_sub(1, sync::acq_rel) == 1) delete words();
+  word_ = normal;
 }
 
 std::string_view to_text(exit_reason::code c) noexcept {

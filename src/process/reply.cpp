@@ -68,6 +68,7 @@ void detach(handler_frame& frame) {
   record->caller = &caller;
   record->number = internal::begin_wait(caller);
   record->reply = internal::take_reply_slot(caller, record->number, record->place, record->reply_serial);
+  record->status = call_status::detached;
   frame.reply = record->reply;
   frame.reply_serial = record->reply_serial;
   frame.caller = pid_of(caller);

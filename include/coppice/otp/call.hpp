@@ -50,11 +50,9 @@ inline pid find_server(const name_view& name) noexcept { return resolve(name); }
 template <class S, class Q>
 void prepare_call(call_record& record, pid to, Q& request, void* place, const call_options& options) noexcept {
   record.to = to;
-  record.type = &descriptor_of<Q>();
+  record.target = &site_of<S, Q>;
   record.request = __builtin_addressof(request);
   record.place = place;
-  record.run = call_trampoline<S, Q>();
-  record.class_key = key_of_class<S, Q>();
   record.timeout = options.timeout;
   record.queued = options.queued;
 }
@@ -179,14 +177,14 @@ template <class S, class M>
 [[nodiscard]] result<void, call_error> try_cast(const named<S>& server, M message);
 
 namespace detail {
-[[nodiscard]] call_error error_of_cast(sent what, pid to, const message_descriptor& type, const call_site& site, const name_view* name);
+[[nodiscard]] call_error error_of_cast(sent what, pid to, const message_descriptor& type, std::string_view server, const name_view* name);
 
 template <class S, class M, class Address>
 result<void, call_error> try_cast_at(const Address& to, M& message) {
   const pid who = find_server(to);
   const sent what = cast_at<S>(who, message);
   if (what == sent::yes) return {};
-  return error(error_of_cast(what, who, descriptor_of<M>(), site_of<S, M>, name_in(to)));
+  return error(error_of_cast(what, who, descriptor_of<M>(), name_of_class<S>(), name_in(to)));
 }
 }  // namespace detail
 

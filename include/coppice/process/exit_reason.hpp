@@ -22,7 +22,7 @@ struct reason_detail;
 }
 
 /// Why a process ended.
-/// Thread: any; copies share an immutable, counted detail.   Cost: 16 bytes; words without detail copy for nothing.
+/// Thread: any; copies share an immutable, counted detail.   Cost: 8 bytes; a code without words copies for nothing.
 /// Spec: PR vocabulary, PR-10..PR-29.
 class [[nodiscard]] exit_reason {
  public:
@@ -32,19 +32,19 @@ class [[nodiscard]] exit_reason {
   };
 
   constexpr exit_reason() noexcept = default;
-  constexpr exit_reason(code c) noexcept : code_(c) {}  // implicit: `exit(exit_reason::shutdown)`
+  constexpr exit_reason(code c) noexcept : word_(c) {}  // implicit: `exit(exit_reason::shutdown)`
   /// A reason in the program's own words.
   explicit exit_reason(std::string_view text);
-  exit_reason(const exit_reason& other) noexcept : detail_(other.detail_), code_(other.code_) { retain(); }
-  exit_reason(exit_reason&& other) noexcept
-      : detail_(std::exchange(other.detail_, nullptr)), code_(std::exchange(other.code_, normal)) {}
+  exit_reason(const exit_reason& other) noexcept : word_(other.word_) {
+    if (has_words()) retain();
+  }
+  exit_reason(exit_reason&& other) noexcept : word_(std::exchange(other.word_, normal)) {}
   exit_reason& operator=(exit_reason other) noexcept {
-    std::swap(detail_, other.detail_);
-    std::swap(code_, other.code_);
+    std::swap(word_, other.word_);
     return *this;
   }
   ~exit_reason() {
-    if (detail_ != nullptr) [[unlikely]] release();
+    if (has_words()) [[unlikely]] release();
   }
 
   /// `shutdown` with something to say: still quiet.
@@ -56,10 +56,10 @@ class [[nodiscard]] exit_reason {
   static exit_reason fault(int signal, std::uintptr_t address);
   static exit_reason with_text(code c, std::string_view text);
 
-  code what() const noexcept { return code_; }
-  bool is(code c) const noexcept { return code_ == c; }
+  code what() const noexcept { return has_words() ? code_of_words() : static_cast<code>(word_); }
+  bool is(code c) const noexcept { return what() == c; }
   /// normal, shutdown, shutdown(payload).
-  bool is_quiet() const noexcept { return code_ == normal || code_ == shutdown; }
+  bool is_quiet() const noexcept { return is(normal) || is(shutdown); }
   /// The program's own words, an exception's text, a payload; empty if there are none.
   std::string_view text() const noexcept;
   /// The exception's type, for `error`.
@@ -71,11 +71,18 @@ class [[nodiscard]] exit_reason {
   friend bool operator==(const exit_reason& a, const exit_reason& b) noexcept;
 
  private:
+  explicit exit_reason(detail::reason_detail* words) noexcept : word_(reinterpret_cast<std::uintptr_t>(words)) {}
   static exit_reason words_of_current_exception() noexcept;
+  bool has_words() const noexcept { return word_ > 0xff; }
+  detail::reason_detail* words() const noexcept {
+    return has_words() ? reinterpret_cast<detail::reason_detail*>(word_) : nullptr;
+  }
+  code code_of_words() const noexcept;
   void retain() const noexcept;
   void release() noexcept;
-  detail::reason_detail* detail_ = nullptr;
-  code code_ = normal;
+
+  // A code, or the address of words, which know their code: the reasons of a call's frames are written with each call.
+  std::uintptr_t word_ = normal;
 };
 
 /// `normal`, `killed`, `std::out_of_range: no channel 7`, `no channel left`, `shutdown: node leaves`.

@@ -130,10 +130,9 @@ open_node new_info(const message_descriptor& type, trampoline run, std::uint64_t
 
 // --- calling ---------------------------------------------------------------------------------------------------------
 
-/// What an error text says about a call; one constant per server class and request.
-struct call_site {
+/// What is called, and what an error text says about it.
+struct call_site : call_target {
   std::string_view server;
-  std::uint64_t class_key;             // 0: any
   bool request_outlives_move;          // trivially copyable: may be shown after the handler took it
   std::string_view operation{};        // instead of the request: `stop`, `sys::get_state`
 };

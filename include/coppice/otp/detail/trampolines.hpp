@@ -79,15 +79,17 @@ inline void stop_with(handler_frame& frame, exit_reason&& why) noexcept {
 
 // --- replies ---------------------------------------------------------------------------------------------------------
 
+/// Through the frame's ticket. A function of its own, so that the other way saves no registers for it.
+template <class R>
+[[gnu::noinline]] void give_reply_apart(handler_frame& frame, R&& value) {
+  if (const reply_ticket to = form_ticket(frame)) answer(to, std::move(value));
+}
 /// The value goes to the place of a caller who waits on this very thread, or through the frame's ticket.
 template <class R, class V>
 void give_reply(handler_frame& frame, V&& value) {
-  if (frame.record != nullptr) [[likely]] {
-    ::new (frame.record->place) R(std::forward<V>(value));
-    frame.record->status = call_status::replied;
-  } else if (const reply_ticket to = form_ticket(frame)) {
-    answer(to, R(std::forward<V>(value)));
-  }
+  if (frame.record == nullptr) [[unlikely]] return give_reply_apart<R>(frame, R(std::forward<V>(value)));
+  ::new (frame.record->place) R(std::forward<V>(value));
+  frame.record->status = call_status::replied;
 }
 
 template <class S, class F>
@@ -549,9 +551,6 @@ consteval std::string_view name_of_class() {
 }
 
 template <class S, class Q>
-inline constexpr call_site site_of{name_of_class<S>(), key_of_class<S, Q>(), std::is_trivially_copyable_v<Q>};
-
-template <class S, class Q>
 constexpr trampoline call_trampoline() {
   if constexpr (found_by_key<S, Q>()) return nullptr;
   else if constexpr (is_machine<S>) return machine_class<S>::template call<Q>;
@@ -563,5 +562,9 @@ constexpr trampoline cast_trampoline() {
   else if constexpr (is_machine<S>) return machine_class<S>::template event<M>;
   else return &run_cast<S, M>;
 }
+
+template <class S, class Q>
+inline constexpr call_site site_of{{&descriptor_of<Q>(), call_trampoline<S, Q>(), key_of_class<S, Q>()},
+                                   name_of_class<S>(), std::is_trivially_copyable_v<Q>};
 
 }  // namespace coppice::detail

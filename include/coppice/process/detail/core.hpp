@@ -163,25 +163,26 @@ enum class after : std::uint8_t {
 struct call_record;
 
 /// One run of one handler. Lives on the stack that runs it; the caller reaches it while it waits on the same thread.
+/// Of a direct call the fields of the reply and `caller` are written when the record is left: until then the record knows.
 struct handler_frame {
   slot* self = nullptr;
   void* state = nullptr;
   void* request = nullptr;                       ///< the handler moves the request out before it does anything else
   const message_descriptor* type = nullptr;
   call_record* record = nullptr;                 ///< direct call: the caller's record, valid until `detach`
-  reply_slot* reply = nullptr;                   ///< where the reply goes otherwise; null: nobody waits
-  std::uint64_t reply_serial = 0;
-  pid caller{};                                  ///< who called (a direct caller that is a plain thread: none until asked)
   after then_do = after::nothing;
   bool answer_last = false;                      ///< the caller waits for the very end of the server (GS-149)
+  exit_reason reason{};
+  reply_slot* reply;                             ///< where the reply goes if there is no record; null: nobody waits
+  std::uint64_t reply_serial;
+  union { pid caller; };                         ///< who called, if there is no record
   std::int64_t wait;                             ///< ns; set with then_do
   node* then;                                    ///< set with then_do
-  exit_reason reason{};
 
-  handler_frame() noexcept : wait(0), then(nullptr) {}
+  handler_frame() noexcept : reply(nullptr), reply_serial(0), caller(), wait(0), then(nullptr) {}
   /// Of a message that nobody waits for an answer to.
   handler_frame(slot& s, void* its_state, void* message, const message_descriptor& its_type) noexcept
-      : self(&s), state(its_state), request(message), type(&its_type) {}
+      : self(&s), state(its_state), request(message), type(&its_type), reply(nullptr), reply_serial(0), caller() {}
   /// Of a direct call.
   inline handler_frame(slot& callee, void* its_state, call_record& call) noexcept;
 };
@@ -190,34 +191,43 @@ struct handler_frame {
 using trampoline = void (*)(handler_frame& frame) noexcept;
 
 enum class call_status : std::uint8_t {
-  pending, replied, noproc, timed_out, calling_self, cycle, ended, full, no_reply, bad_request, caller_ends
+  pending,      ///< nothing is known yet
+  detached,     ///< the reply comes through the record's reply slot
+  replied, noproc, timed_out, calling_self, cycle, ended, full, no_reply, bad_request, caller_ends
 };
 
-/// One call, on the caller's stack.
+/// What is called: one constant per server class and request.
+struct call_target {
+  const message_descriptor* type;
+  trampoline run;                                ///< null: looked up by the request's key in the class's table
+  std::uint64_t class_key;                       ///< the class the caller means; another one: bad_request. 0: any
+};
+
+/// One call, on the caller's stack. A call makes one of these, and every store counts: two locked instructions wait for them.
+/// So what is not initialised is written before it is read.
 struct call_record {
   pid to{};
-  const message_descriptor* type = nullptr;
+  const call_target* target = nullptr;
   void* request = nullptr;
   void* place = nullptr;                         ///< raw memory for the reply value
-  trampoline run = nullptr;                      ///< null: looked up by the request's key in the class's table
   duration timeout{};                            ///< infinity: none
   bool queued = false;                           ///< never on the caller's stack
-  std::uint64_t class_key = 0;                   ///< the class the caller means; another one: bad_request. 0: any
   // out
   call_status status = call_status::pending;
   exit_reason reason{};                          ///< ended: why
-  // while under way. What is not initialised is written before it is read: a call makes one of these, and every store counts.
-  reply_slot* reply = nullptr;
+  // while under way
+  slot* caller;                                  ///< who waits; a plain thread's is made when it is needed
+  reply_slot* reply;                             ///< set when detached; of several calls at once by send_call
   std::uint64_t reply_serial;                    ///< set with reply
   std::uint64_t number;                          ///< the caller's wait; set with reply
-  slot* caller;                                  ///< who waits; a plain thread's is made when it is needed
-  void* on;                                      ///< the fiber of a direct call
+  void* on;                                      ///< of a direct call: its fiber; of a leaf's, the leaf call around it
+  call_target found;                             ///< the target, if the handler had to be looked up
 
   call_record() noexcept {}
 };
 
 inline handler_frame::handler_frame(slot& callee, void* its_state, call_record& call) noexcept
-    : self(&callee), state(its_state), request(call.request), type(call.type), record(&call) {}
+    : self(&callee), state(its_state), request(call.request), type(call.target->type), record(&call) {}
 
 /// Makes the reply of a direct call independent of the caller's stack: from now on it goes through a reply slot.
 /// For `from`, and when the handler suspends.
