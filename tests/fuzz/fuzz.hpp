@@ -10,7 +10,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
-namespace testing {
+namespace coppice::testing {
 
 inline void require(bool holds, const char* what) {
   if (holds) return;
@@ -18,4 +18,4 @@ inline void require(bool holds, const char* what) {
   std::abort();
 }
 
-}  // namespace testing
+}  // namespace coppice::testing

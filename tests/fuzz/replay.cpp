@@ -19,5 +19,5 @@ int main(int argc, char** argv) {
       LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
       ++inputs;
     }
-  testing::require(inputs > 0, "there are inputs");
+  coppice::testing::require(inputs > 0, "there are inputs");
 }

@@ -11,7 +11,7 @@
 #include "fuzz/fuzz.hpp"
 
 using namespace coppice::internal;
-using testing::require;
+using coppice::testing::require;
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 1) return 0;

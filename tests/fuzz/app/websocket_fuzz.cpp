@@ -8,21 +8,15 @@
 #include <coppice/process/process.hpp>
 #include <coppice/process/runtime.hpp>
 
-#include <cerrno>
 #include <string>
 #include <string_view>
 
 #include "fuzz/fuzz.hpp"
-
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <unistd.h>
+#include "support/http/http_client.hpp"
 
 using namespace coppice;
 using testing::require;
+using testing::http_client;
 
 namespace {
 
@@ -42,38 +36,6 @@ struct world {
 world& the_world() {
   static world& w = *new world;  // the program ends without asking anybody
   return w;
-}
-
-int connect_to(int port) {
-  const int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in at{.sin_family = AF_INET, .sin_port = htons(static_cast<std::uint16_t>(port)), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
-  require(s >= 0 && connect(s, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0, "the server takes connections");
-  const int on = 1;
-  setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  const timeval patience{.tv_sec = 15, .tv_usec = 0};
-  setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  const linger reset{.l_onoff = 1, .l_linger = 0};
-  setsockopt(s, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-  return s;
-}
-
-void send_all(int s, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::send(s, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (n <= 0) return;  // the server has closed already, which it may
-    bytes.remove_prefix(static_cast<std::size_t>(n));
-  }
-}
-
-std::string read_all(int s) {
-  std::string got;
-  char piece[4096];
-  for (;;) {
-    const ssize_t n = recv(s, piece, sizeof piece, 0);
-    if (n > 0) got.append(piece, static_cast<std::size_t>(n));
-    else if (n == 0 || errno == ECONNRESET) return got;
-    else require(errno == EINTR, "the server answers or closes");
-  }
 }
 
 /// Whole frames of a server, perhaps with the beginning of one behind them.
@@ -108,12 +70,11 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
   if ((data[0] & 1) != 0) request += "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
   world& w = the_world();
-  const int s = connect_to(w.server.port());
-  send_all(s, request + "\r\n" + std::string(input.substr(0, at_once)));
-  send_all(s, input.substr(at_once));
-  shutdown(s, SHUT_WR);
-  const std::string said = read_all(s);
-  close(s);
+  http_client client(w.server.port());
+  client.send(request + "\r\n" + std::string(input.substr(0, at_once)));
+  client.send(input.substr(at_once));
+  client.end_writing();
+  const std::string said = client.read_to_end();
   require(said.empty() || said.starts_with("HTTP/1.1 101 "), "the handshake is answered");
   const std::size_t end = said.find("\r\n\r\n");
   if (end != std::string::npos) check_frames(std::string_view(said).substr(end + 4));

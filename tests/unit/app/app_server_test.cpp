@@ -2,14 +2,14 @@
 //
 // An application in an atom: started, stopped, restarted, by several at once, by a supervisor, and when it is not possible.
 #include <coppice/app/app_server.hpp>
-#include <coppice/base/log_sink.hpp>
 #include <coppice/otp/supervisor.hpp>
 #include <coppice/process/process.hpp>
 
 #include <doctest/doctest.h>
 
 #include "support/eventually.hpp"
-#include "unit/app/http_client.hpp"
+#include "support/http/http_client.hpp"
+#include "support/http/report_log.hpp"
 
 #include <atomic>
 #include <optional>
@@ -26,12 +26,6 @@ using testing::get_request;
 using testing::http_client;
 
 namespace {
-
-struct quiet {
-  quiet() { set_log_sink(&nothing); }
-  ~quiet() { set_log_sink(nullptr); }
-  static constexpr log_sink nothing{[](void*, const report&) {}, nullptr};
-};
 
 struct world {
   std::atomic<int> made = 0;
@@ -242,7 +236,7 @@ TEST_CASE("an app_server that goes stops its server") {
 }
 
 TEST_CASE("under a supervisor the crash of its process is no outage, and an orderly end is a stop") {
-  const quiet no_noise;
+  const testing::report_log no_noise;
   world w;
   const runtime_scope in(w.rt);
   supervisor tree = start_supervisor({.name = "tree", .intensity = 100, .children = {w.app.child(0, 1s)}});
@@ -265,7 +259,7 @@ TEST_CASE("under a supervisor the crash of its process is no outage, and an orde
 }
 
 TEST_CASE("a child that cannot start says why") {
-  const quiet no_noise;
+  const testing::report_log no_noise;
   world w;
   const int port = w.app.start();
   world other;

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "support/eventually.hpp"
-#include "unit/app/http_world.hpp"
+#include "support/http/http_world.hpp"
 
 #include <fcntl.h>
 #include <netinet/in.h>

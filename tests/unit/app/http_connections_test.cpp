@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "support/eventually.hpp"
-#include "unit/app/http_world.hpp"
+#include "support/http/http_world.hpp"
 
 using namespace coppice;
 using namespace coppice::testing;

@@ -5,14 +5,13 @@
 #include <coppice/app/http_server.hpp>
 #include <coppice/app/request_body.hpp>
 #include <coppice/app/response_writer.hpp>
-#include <coppice/base/log_sink.hpp>
 #include <coppice/process/process.hpp>
 #include <coppice/process/process_info.hpp>
 
 #include <doctest/doctest.h>
 
 #include "support/eventually.hpp"
-#include "unit/app/http_client.hpp"
+#include "support/http/http_world.hpp"
 
 #include <atomic>
 #include <memory>
@@ -25,6 +24,7 @@ using testing::eventually;
 using testing::get_request;
 using testing::http_answer;
 using testing::http_client;
+using testing::http_world;
 
 namespace {
 
@@ -54,20 +54,9 @@ auto handler(int generation) {
   };
 }
 
-std::atomic<int> handed_on = 0;
-const log_sink counting_sink{[](void*, const report& r) { handed_on += r.headline.find("another one goes on") != std::string_view::npos; }, nullptr};
-struct quiet {
-  quiet() { set_log_sink(&counting_sink); }
-  ~quiet() { set_log_sink(nullptr); }
-};
-
-struct world {
-  world() : rt({.workers = 2}) {
-    gate = false;
-    server = run_server(handler(1), {.port = 0, .in = &rt});
-  }
+struct world : http_world {
+  world() : http_world(handler(1)) { gate = false; }
   ~world() { gate = true; }
-  http_client client() const { return http_client(server.port()); }
   std::vector<pid> listeners() {
     const runtime_scope here(rt);
     std::vector<pid> found;
@@ -75,10 +64,6 @@ struct world {
       if (const auto info = process_info(who); info && info->name == "http_listener") found.push_back(who);
     return found;
   }
-
-  quiet no_noise;
-  runtime rt;
-  http_server server;
 };
 
 }  // namespace
@@ -260,7 +245,6 @@ TEST_CASE("restarts under load fail no request") {
 
 TEST_CASE("a listener that is killed is followed by another one with its socket") {
   world w;
-  handed_on = 0;
   std::atomic<bool> stop = false;
   std::atomic<int> failed = 0;
   std::thread clients([&] {
@@ -282,7 +266,7 @@ TEST_CASE("a listener that is killed is followed by another one with its socket"
   stop = true;
   clients.join();
   CHECK(failed == 0);
-  CHECK(handed_on == 50);
+  CHECK(testing::report_log::count("http", "another one goes on") == 50);
   CHECK(w.server.stop(1s).cut_off == 0);
   CHECK(eventually([&] { return w.listeners().empty(); }));
   CHECK_FALSE(testing::accepts(w.server.port()));

@@ -2,13 +2,12 @@
 //
 // A real server on 127.0.0.1 and clients that mean it well, badly, or not at all.
 #include <coppice/app/http_server.hpp>
-#include <coppice/base/log_sink.hpp>
 #include <coppice/process/process.hpp>
 
 #include <doctest/doctest.h>
 
 #include "support/eventually.hpp"
-#include "unit/app/http_client.hpp"
+#include "support/http/http_world.hpp"
 
 #include <atomic>
 #include <stdexcept>
@@ -22,36 +21,17 @@ using testing::eventually;
 using testing::get_request;
 using testing::http_answer;
 using testing::http_client;
+using testing::http_world;
 
 namespace {
-
-/// Crash reports are expected here: they are counted instead of printed.
-std::atomic<int> crashes = 0;
-std::atomic<int> crashes_with_label = 0;
-const log_sink counting_sink{[](void*, const report& r) {
-                               if (r.kind != "crash") return;
-                               for (const report_field& f : r.fields)
-                                 crashes_with_label += f.name == "label" && f.value.starts_with("GET /throw");
-                               ++crashes;
-                             },
-                             nullptr};
-struct quiet {
-  quiet() { set_log_sink(&counting_sink); }
-  ~quiet() { set_log_sink(nullptr); }
-};
 
 std::atomic<int> destroyed = 0;
 struct counted_in_handler {
   ~counted_in_handler() { ++destroyed; }
 };
 
-/// A world with a server in it.
-struct world {
-  explicit world(http_server_options o = {}) : rt({.workers = 2}) {
-    o.port = 0;
-    o.in = &rt;
-    server = run_server(app(), o);
-  }
+struct world : http_world {
+  explicit world(const http_server_options& o = {}) : http_world(app(), o) {}
   static router app() {
     return router{
         get("/", [] { return text("hello"); }),
@@ -87,8 +67,6 @@ struct world {
             }),
     };
   }
-  http_client client() const { return http_client(server.port()); }
-  http_answer ask(std::string_view request) const { return client().ask(request); }
   /// What the server says to something it does not understand: the status, after which it closes.
   int refused(std::string_view bytes) const {
     http_client c = client();
@@ -98,10 +76,6 @@ struct world {
     CHECK(c.is_closed());
     return a.status;
   }
-
-  quiet no_noise;
-  runtime rt;
-  http_server server;
 };
 
 std::string post_request(std::string_view lines, std::string_view body) {
@@ -317,12 +291,11 @@ TEST_CASE("half a request and then the end is not worth an answer") {
 
 TEST_CASE("a handler that fails is a 500 and a report, and the connection goes on") {
   world w;
-  crashes = crashes_with_label = 0;
   http_client c = w.client();
   CHECK(c.ask(get_request("/throw")).status == 500);
   CHECK(c.ask(get_request("/throw_number")).status == 500);
-  CHECK(crashes == 2);
-  CHECK(crashes_with_label == 2);
+  CHECK(http_world::crashes() == 2);
+  CHECK(testing::report_log::count("crash", "label: GET /throw") == 2);
   CHECK(c.ask(get_request("/exit")).status == 500);
   CHECK(c.ask(get_request("/killed")).status == 500);
   CHECK(c.ask(get_request("/bad_header")).status == 500);

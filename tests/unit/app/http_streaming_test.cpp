@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "support/eventually.hpp"
-#include "unit/app/http_world.hpp"
+#include "support/http/http_world.hpp"
 
 using namespace coppice;
 using testing::eventually;

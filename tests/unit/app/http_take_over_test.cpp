@@ -3,14 +3,13 @@
 // A server that passes its listener and its connections to another one, over the socket that it would use between OS processes, and what
 // becomes of that when the other one is somebody else, is slow, or dies. System tests do it with two programs.
 #include <coppice/app/http_server.hpp>
-#include <coppice/base/log_sink.hpp>
 #include <coppice/process/process.hpp>
 #include <coppice/process/receive.hpp>
 
 #include <doctest/doctest.h>
 
 #include "support/eventually.hpp"
-#include "unit/app/http_client.hpp"
+#include "support/http/http_world.hpp"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -30,14 +29,9 @@ using testing::eventually;
 using testing::get_request;
 using testing::http_answer;
 using testing::http_client;
+using testing::http_world;
 
 namespace {
-
-struct quiet {
-  quiet() { set_log_sink(&nothing); }
-  ~quiet() { set_log_sink(nullptr); }
-  static constexpr log_sink nothing{[](void*, const report&) {}, nullptr};
-};
 
 /// A directory of our own, and the path of a socket in it.
 struct place {
@@ -65,21 +59,18 @@ auto handler(int generation) {
   };
 }
 
-struct world {
-  explicit world(int generation, const place& at, http_server_options o = {}) {
-    o.take_over = at.path;
-    o.in = &rt;
-    server = run_server(handler(generation), o);
-  }
-  http_client client() const { return http_client(server.port()); }
+http_server_options standing_at(const place& at, http_server_options o) {
+  o.take_over = at.path;
+  return o;
+}
+
+struct world : http_world {
+  world(int generation, const place& at, const http_server_options& o) : http_world(handler(generation), standing_at(at, o)) {}
   /// Whether another one has taken over: its door has ended, and says so.
   bool is_taken_over() {
     const runtime_scope here(rt);
     return !alive(server.door());
   }
-  quiet no_noise;
-  runtime rt{{.workers = 2}};
-  http_server server;
 };
 
 /// A successor that says what the test wants.
@@ -123,9 +114,9 @@ class stranger {
   int fd_;
 };
 
-http_server_error::kind why(const world& w, const place& at, http_server_options o) {
-  o.take_over = at.path;
-  const auto r = try_run_server(handler(0), [&] { return o.in = const_cast<runtime*>(&w.rt), o; }());
+http_server_error::kind why(world& w, const place& at, http_server_options o) {
+  o.in = &w.rt;
+  const auto r = try_run_server(handler(0), standing_at(at, o));
   REQUIRE_FALSE(r.has_value());
   return r.error().why();
 }

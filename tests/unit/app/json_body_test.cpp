@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "unit/app/http_world.hpp"
+#include "support/http/http_world.hpp"
 
 using namespace coppice;
 using namespace coppice::testing;

@@ -17,7 +17,7 @@
 #include "app/file_root.hpp"
 #include "app/http_date.hpp"
 #include "support/eventually.hpp"
-#include "unit/app/http_world.hpp"
+#include "support/http/http_world.hpp"
 
 #include <sys/stat.h>
 #include <unistd.h>

@@ -15,8 +15,8 @@
 #include <thread>
 
 #include "support/eventually.hpp"
-#include "unit/app/http_world.hpp"
-#include "unit/app/ws_client.hpp"
+#include "support/http/http_world.hpp"
+#include "support/http/ws_client.hpp"
 
 using namespace coppice;
 using namespace coppice::testing;

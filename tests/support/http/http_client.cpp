@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "unit/app/http_client.hpp"
-
-#include <doctest/doctest.h>
+#include "support/http/http_client.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
+#include <stdexcept>
 
 namespace coppice::testing {
 
 namespace {
+
+void require(bool holds, const char* what) {
+  if (!holds) throw std::runtime_error(what);
+}
 
 int connect_to(std::uint16_t port, int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   sockaddr_in a{};
@@ -24,6 +28,16 @@ int connect_to(std::uint16_t port, int fd = ::socket(AF_INET, SOCK_STREAM | SOCK
   if (::connect(fd, reinterpret_cast<const sockaddr*>(&a), sizeof a) == 0) return fd;
   ::close(fd);
   return -1;
+}
+
+/// What is sent goes at once, and nothing is waited for longer than ten seconds.
+void prepare(int fd) {
+  require(fd >= 0, "nobody accepts connections there");
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  const timeval patience{.tv_sec = 10, .tv_usec = 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 }
 
 }  // namespace
@@ -36,16 +50,11 @@ std::string http_answer::header(std::string_view name) const {
 }
 
 http_client::http_client(std::uint16_t port) : fd_(connect_to(port)) {
-  REQUIRE(fd_ >= 0);
-  const timeval patience{.tv_sec = 10, .tv_usec = 0};
-  ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  prepare(fd_);
 }
 
 http_client http_client::connected(int fd, std::uint16_t port) {
-  REQUIRE(connect_to(port, fd) >= 0);
-  const timeval patience{.tv_sec = 10, .tv_usec = 0};
-  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  prepare(connect_to(port, fd));
   return http_client(adopted{fd});
 }
 
@@ -67,7 +76,7 @@ void http_client::end_writing() { ::shutdown(fd_, SHUT_WR); }
 bool http_client::more() {
   char got[16384];
   const ssize_t n = ::recv(fd_, got, sizeof got, 0);
-  if (n < 0) REQUIRE_MESSAGE(errno != EAGAIN, "nothing came for ten seconds");
+  require(n >= 0 || errno != EAGAIN, "nothing came for ten seconds");
   if (n <= 0) return false;
   rest_.append(got, static_cast<std::size_t>(n));
   return true;
@@ -103,7 +112,7 @@ std::string http_client::read_chunk() {
   while (rest_.size() < line + size + 4)
     if (!more()) return ended_ = true, std::string();
   std::string chunk = rest_.substr(line + 2, size);
-  CHECK(rest_.substr(line + 2 + size, 2) == "\r\n");
+  require(rest_.substr(line + 2 + size, 2) == "\r\n", "a chunk is longer than it says");
   rest_.erase(0, line + size + 4);
   return chunk;
 }

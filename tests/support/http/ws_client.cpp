@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "unit/app/ws_client.hpp"
+#include "support/http/ws_client.hpp"
 
-#include <doctest/doctest.h>
+#include <stdexcept>
 
 namespace coppice::testing {
 
 namespace {
+
+void require(bool holds, const char* what) {
+  if (!holds) throw std::runtime_error(what);
+}
 
 std::string big_endian(std::uint64_t n, int bytes) {
   std::string out;
@@ -52,8 +56,8 @@ ws_client::ws_client(std::uint16_t port, std::string_view path, std::string_view
     : http(port) {
   http.send(ws_request(path, lines) + std::string(behind));
   handshake = http.read(true);
-  REQUIRE(handshake.status == 101);
-  CHECK(handshake.header("Sec-WebSocket-Accept") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+  require(handshake.status == 101, "the server does not speak WebSocket there");
+  require(handshake.header("Sec-WebSocket-Accept") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "the server's answer is for another key");
 }
 
 bool ws_client::send_close(int code, std::string_view reason) {
@@ -64,7 +68,7 @@ ws_frame ws_client::read_frame() {
   const std::string head = http.read_exactly(2);
   if (head.size() < 2) return {};
   ws_frame f{.opcode = head[0] & 0x0f, .is_final = (head[0] & 0x80) != 0, .is_compressed = (head[0] & 0x40) != 0};
-  CHECK((head[1] & 0x80) == 0);
+  require((head[1] & 0x80) == 0, "a server does not mask");
   std::uint64_t size = static_cast<unsigned char>(head[1]);
   if (size == 126) size = number_from(http.read_exactly(2));
   if (size == 127) size = number_from(http.read_exactly(8));
@@ -75,16 +79,15 @@ ws_frame ws_client::read_frame() {
 
 std::string ws_client::read() {
   const ws_frame f = read_frame();
-  CHECK(f.opcode == ws_text);
-  CHECK(f.is_final);
+  require(f.opcode == ws_text && f.is_final, "expected a text message");
   return f.payload;
 }
 
 int ws_client::read_close(bool polite) {
   const ws_frame f = read_frame();
-  CHECK(f.opcode == ws_close);
+  require(f.opcode == ws_close, "expected a close frame");
   if (polite) send_close(f.close_code() != 0 ? f.close_code() : 1000);
-  CHECK(http.is_closed());
+  require(http.is_closed(), "the connection goes on behind its close frame");
   return f.close_code();
 }
 

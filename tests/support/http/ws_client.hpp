@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "unit/app/http_client.hpp"
+#include "support/http/http_client.hpp"
 
 namespace coppice::testing {
 
