@@ -2,7 +2,8 @@
 //
 // A web service: a guest book kept by a server, read and written over HTTP, with a live feed by WebSocket and by server-sent events.
 //
-//     20_web_service [port]       with a port it serves until it is ended; without one it tries its handlers and its server, and ends
+//     20_web_service [port [certificate key]]     with a port it serves until it is ended; without one it tries its handlers and its
+//                                                 server, and ends
 #include <coppice/app.hpp>
 #include <coppice/otp/gen_server.hpp>
 #include <coppice/process/process.hpp>
@@ -101,8 +102,12 @@ int main(int argc, char** argv) {
   const runtime_scope in(rt);
   start<guest_book>({.name = guest_book::server});
   if (argc > 1) {
-    const http_server server = run_server(app(), {.port = port_from(argc, argv)});
-    std::printf("http://127.0.0.1:%u\n", server.port());
+    // [tls]
+    http_server_options options{.port = port_from(argc, argv)};
+    if (argc > 3) options.tls = {{.certificate_file = argv[2], .key_file = argv[3]}};
+    const http_server server = run_server(app(), options);
+    // [/tls]
+    std::printf("%s://127.0.0.1:%u\n", options.tls.empty() ? "http" : "https", server.port());
     sleep_for(infinity);
   }
   bool good = true;

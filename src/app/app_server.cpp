@@ -29,6 +29,8 @@ app_server_error of_start(const http_server_error& e) {
       return {app_server_error::bad_address, e.what()};
     case http_server_error::take_over_failed:
       return {app_server_error::take_over_failed, e.what()};
+    case http_server_error::bad_certificate:
+      return {app_server_error::bad_certificate, e.what()};
     case http_server_error::no_resources:
       break;
   }
@@ -147,10 +149,14 @@ result<http_restart_result, app_server_error> app_server::try_restart(duration l
   then.next.phase = app_instance::running;
   auto handler = make_handler();
   if (!handler) return error(std::move(handler.error()));
-  ++then.next.generation;
-  const http_restart_result done = mine->server.restart(std::move(*handler), limit);
-  if (instance_->changes != mine->changes) return error(app_server_error(app_server_error::not_running, "it was stopped meanwhile"));
-  return done;
+  try {
+    const http_restart_result done = mine->server.restart(std::move(*handler), limit);
+    ++then.next.generation;
+    if (instance_->changes != mine->changes) return error(app_server_error(app_server_error::not_running, "it was stopped meanwhile"));
+    return done;
+  } catch (const http_server_error& e) {
+    return error(of_start(e));
+  }
 }
 
 // --- as a child ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@
 
 #include "app/http_parser.hpp"
 #include "app/read_buffer.hpp"
-#include "process/stream_socket.hpp"
+#include "app/transport.hpp"
 
 #include <cstdint>
 
@@ -19,7 +19,7 @@ namespace coppice::internal {
 
 class body_reader {
  public:
-  body_reader(http_parser& parser, stream_socket& sock, read_buffer*& buffer, const http_server_options& o) noexcept
+  body_reader(http_parser& parser, transport& sock, read_buffer*& buffer, const http_server_options& o) noexcept
       : parser_(parser),
         sock_(sock),
         buffer_(buffer),
@@ -38,7 +38,7 @@ class body_reader {
   std::int64_t time_left(bool in_pieces) const noexcept;
 
   http_parser& parser_;
-  stream_socket& sock_;
+  transport& sock_;
   read_buffer*& buffer_;
   const http_server_options& options_;
   const std::uint32_t start_;

@@ -44,10 +44,11 @@ struct connection {
   ~connection();
   connection(const connection&) = delete;
 
-  enum phase_of : std::uint8_t { idle, in_head, lent, lingering };
+  /// shaking_hands (only under TLS) -> idle; idle <-> in_head, lent; any -> lingering.
+  enum phase_of : std::uint8_t { idle, shaking_hands, in_head, lent, lingering };
 
   http_core& core;
-  stream_socket sock;
+  transport sock;
   read_buffer* buffer = nullptr;
   connection* before = nullptr;  // in the core's list
   connection* next = nullptr;
@@ -156,6 +157,7 @@ class look {
  private:
   enum class step { more, next_request, lent, over };
 
+  step shake_hands();
   step fill();
   step run_complete();
   step run_one(std::string_view head);
@@ -195,11 +197,16 @@ constexpr std::int64_t linger_time = 1'000'000'000;
 constexpr std::int64_t goodbye_time = 500'000'000;  // for a WebSocket's handler to find out that its time is over
 constexpr std::uint32_t linger_bytes = 1 << 20;
 constexpr std::size_t largest_head = 15 * 1024;
+constexpr int handshake_reductions = 1000;  // a third of a millisecond
 
 std::int64_t ns(duration d) noexcept { return d == infinity ? sync::never : d.count(); }
 std::int64_t from_now(duration d) noexcept { return d == infinity ? sync::never : here().clock + d.count(); }
 
 bool look::run() {
+  if (c_.phase == connection::shaking_hands) {
+    const step s = shake_hands();
+    if (s != step::next_request) return s == step::more || c_.phase == connection::lingering;
+  }
   if (c_.buffer == nullptr || c_.buffer->capacity != read_buffer::large) {
     c_.buffer = c_.buffer == nullptr ? make_buffer(read_buffer::large) : resized(c_.buffer, read_buffer::large);
   }
@@ -220,6 +227,33 @@ bool look::run() {
   }
 }
 
+/// The beginning of TLS. Its deadline is that of the connection's first look. More: the client has to go on first.
+look::step look::shake_hands() {
+  if (!c_.sock.is_secure()) {
+    if (c_.core.is_moving() && move()) return step::over;  // nothing was agreed upon yet
+    c_.sock.begin_tls(c_.core.tls());
+  }
+  switch (c_.sock.shake_hands()) {
+    case transport::handshake::done:
+      here().budget -= handshake_reductions;
+      heard_ = true;
+      return step::next_request;
+    case transport::handshake::waits:
+      return c_.core.phase.load(sync::acquire) == http_core::closing ? step::over : step::more;
+    case transport::handshake::met_text:
+      c_.sock.speak_plainly();
+      c_.core.failed_handshakes.fetch_add(1, sync::relaxed);
+      return refuse({400, "this port speaks HTTPS"});
+    case transport::handshake::failed:
+      c_.core.failed_handshakes.fetch_add(1, sync::relaxed);
+      begin_lingering();
+      return step::over;
+    case transport::handshake::gone:
+      break;
+  }
+  return step::over;
+}
+
 /// Reads what is there.
 look::step look::fill() {
   read_buffer& b = *c_.buffer;
@@ -232,7 +266,7 @@ look::step look::fill() {
   if (got.error != 0) return step::over;
   heard_ = true;
   ended_ = got.ended();
-  empty_ = got.bytes < into.size() && !c_.sock.hung_up();
+  empty_ = !c_.sock.may_have_more();
   b.end += static_cast<std::uint32_t>(got.bytes);
   return step::more;
 }
@@ -268,6 +302,7 @@ refusal look::judge_unfinished(std::string_view bytes) const {
 look::step look::run_one(std::string_view head) {
   own_exchange x(c_.core, self_, c_.buffer);
   x->peer = {c_.peer.address, c_.peer.port};
+  x->is_secure = c_.sock.is_secure();
   if (const refusal why = x->parser.take_head(head)) return refuse(why);
   c_.buffer->begin += static_cast<std::uint32_t>(head.size());
   c_.show(http_connection_state::request);
@@ -529,7 +564,7 @@ void look::flush_some() {
 
 /// Gives back what an idle connection does not need. False: it is not wanted any more.
 bool look::settle() {
-  if (c_.core.is_moving() && move()) return false;
+  if (c_.core.is_moving() && !c_.sock.is_secure() && move()) return false;
   if (c_.buffer->is_empty()) {
     drop_buffer(std::exchange(c_.buffer, nullptr));
     if (c_.core.phase.load(sync::acquire) == http_core::closing) {
@@ -551,7 +586,7 @@ bool look::settle() {
 
 /// Passes the connection on to another OS process, with what was read and not dealt with. False: it stays.
 bool look::move() {
-  moved_connection leaving{owned_fd(::fcntl(c_.sock.fd(), F_DUPFD_CLOEXEC, 0)), std::string(c_.buffer->rest())};
+  moved_connection leaving{owned_fd(::fcntl(c_.sock.fd(), F_DUPFD_CLOEXEC, 0)), c_.buffer != nullptr ? std::string(c_.buffer->rest()) : ""};
   if (!leaving.socket || !c_.core.take_leave_of(leaving)) return false;
   ::close(c_.sock.release());  // it lives on elsewhere: closing alone would not end the watching
   return true;
@@ -562,7 +597,7 @@ bool linger(connection& c) {
   drop_buffer(std::exchange(c.buffer, nullptr));
   char dropped[4096];
   while (c.drained < linger_bytes) {
-    const io_result got = c.sock.try_read(dropped);
+    const io_result got = c.sock.read_to_drop(dropped);
     if (got.error == EAGAIN) return here().clock < c.deadline;
     if (got.bytes == 0) return false;
     c.drained += static_cast<std::uint32_t>(got.bytes);
@@ -590,7 +625,7 @@ bool serve(connection& c, slot& self) {
   if (!now.run()) return false;
   if (c.phase == connection::lingering) return linger(c);
   if (!late || here().clock < c.deadline) return true;
-  if (c.phase == connection::idle) return false;
+  if (c.phase == connection::idle || c.phase == connection::shaking_hands) return false;
   now.time_out();
   return linger(c);
 }
@@ -637,7 +672,7 @@ void start_connection(http_core& core, int fd, const socket_peer& peer, std::str
   c.peer = peer;
   c.state_since.store(c.opened, sync::relaxed);
   try {
-    c.sock = stream_socket(core.in, fd, c.me);
+    c.sock = transport(stream_socket(core.in, fd, c.me));
   } catch (...) {
     end_process(*s, exit_reason::normal);
     throw;
@@ -652,7 +687,11 @@ void start_connection(http_core& core, int fd, const socket_peer& peer, std::str
   core.accepted.fetch_add(1, sync::relaxed);
   core.open.fetch_add(1, sync::relaxed);
   core.living.fetch_add(1, sync::relaxed);
-  c.deadline = from_now(core.options.idle_timeout);
+  if (core.is_secure()) {
+    c.phase = connection::shaking_hands;
+    c.state.store(static_cast<std::uint32_t>(http_connection_state::handshake), sync::relaxed);
+  }
+  c.deadline = from_now(core.is_secure() ? core.options.head_timeout : core.options.idle_timeout);
   c.sock.set_deadline(c.deadline);
   if (!bytes.empty()) {
     c.buffer = make_buffer(bytes.size());
@@ -671,6 +710,8 @@ std::string_view to_text(http_connection_state state) noexcept {
   switch (state) {
     case http_connection_state::idle:
       return "idle";
+    case http_connection_state::handshake:
+      return "handshake";
     case http_connection_state::head:
       return "head";
     case http_connection_state::request:

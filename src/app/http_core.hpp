@@ -12,10 +12,12 @@
 #include <coppice/process/pid.hpp>
 
 #include "app/http_service.hpp"
+#include "app/tls_context.hpp"
 #include "process/packet_socket.hpp"
 #include "process/stream_socket.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -48,6 +50,7 @@ struct http_core {
   const http_server_options options;
   system& in;
   std::uint16_t port = 0;
+  bool is_secure() const noexcept { return !options.tls.empty(); }
   sync::atomic<std::uint32_t> holders{1};
   sync::atomic<std::uint32_t> phase;
   sync::atomic<std::uint64_t> living;  // connections and the listener
@@ -55,6 +58,7 @@ struct http_core {
   sync::atomic<std::uint64_t> accepted;
   sync::atomic<std::uint64_t> requests;
   sync::atomic<std::uint64_t> failed;
+  sync::atomic<std::uint64_t> failed_handshakes;
   sync::atomic<std::uint64_t> idle_closed;
   sync::atomic<std::uint32_t> accept_paused;  // the listener waits for a connection to close
   sync::atomic<std::uint32_t> handles{1};
@@ -133,15 +137,27 @@ struct http_core {
   }
   /// A holder of `s` less; the last one destroys it.
   void give_service(http_service& s) noexcept;
-  /// From now on requests begin with `fresh`.   Returns: what was there; its hold passes to the caller.
-  http_service& put_service(http_service& fresh) noexcept {
+  /// From now on requests begin with `fresh`, and handshakes with `certificates`.   Returns: what was there; its hold passes to the
+  /// caller.
+  http_service& put_service(http_service& fresh, std::shared_ptr<const tls_context> certificates) noexcept {
     sync::lock_guard held(service_lock_);
+    tls_.swap(certificates);
     return *std::exchange(service_, &fresh);
+  }
+  /// Reads the certificates; null without any.   Throws: http_server_error.
+  std::shared_ptr<const tls_context> load_tls() const {
+    return is_secure() ? std::make_shared<const tls_context>(options.tls) : nullptr;
+  }
+  void put_tls(std::shared_ptr<const tls_context> certificates) noexcept { tls_ = std::move(certificates); }
+  std::shared_ptr<const tls_context> tls() noexcept {
+    sync::lock_guard held(service_lock_);
+    return tls_;
   }
 
  private:
   sync::spinlock service_lock_;
   http_service* service_;
+  std::shared_ptr<const tls_context> tls_;
 };
 
 /// The calling process or thread among those who wait for an end.

@@ -39,6 +39,7 @@ struct http_exchange {
   sync::atomic<std::uint32_t> holders{1};
   sync::atomic<std::uint32_t> state;
   bool answered = false;  // `response` is the handler's
+  bool is_secure = false;
   http_parser parser;
   http_peer peer{};
   http_response response;

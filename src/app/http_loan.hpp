@@ -10,6 +10,7 @@
 
 #include "app/http_core.hpp"
 #include "app/read_buffer.hpp"
+#include "app/transport.hpp"
 
 #include <cstdint>
 
@@ -47,7 +48,7 @@ struct http_loan {
 
   http_core& core;
   http_service& service;  // of the request
-  stream_socket sock;
+  transport sock;
   read_buffer* buffer = nullptr;  // what has arrived and is not dealt with
   const pid lender;
   pid borrower{};

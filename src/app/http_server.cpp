@@ -269,8 +269,9 @@ class service_end {
 std::int64_t limit_of(duration d) noexcept { return d == infinity ? sync::never : std::max(d.count(), std::int64_t{0}); }
 
 http_restart_result restart(http_core& core, http_handler&& handler, duration limit) {
+  std::shared_ptr<const tls_context> certificates = core.load_tls();
   http_service& fresh = *new http_service(std::move(handler));
-  service_end old(core, core.put_service(fresh));
+  service_end old(core, core.put_service(fresh, std::move(certificates)));
   http_restart_result result;
   if (!old.wait(limit_of(limit))) result.cut_off = old.cut_off();
   return result;
@@ -372,11 +373,12 @@ owned_fd listener_for(http_core& core, const std::optional<inheritance>& from) {
   return owned_fd(::fcntl(from->listener.get(), F_DUPFD_CLOEXEC, 0));
 }
 
-/// Throws: std::system_error, http_server_error, exit_error.
+/// Throws: std::system_error, http_server_error, exit_error, std::bad_alloc.
 void begin_listening(http_core& core) {
+  core.put_tls(core.load_tls());
   const bool has_door = !core.options.take_over.empty();
   std::optional<inheritance> from;
-  if (has_door) from = inherit(core.in, core.options.take_over);
+  if (has_door) from = inherit(core);
   owned_fd fd = listener_for(core, from);
   core.port = port_of(fd.get());
   owned_fd for_successor(has_door ? ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0) : -1);
@@ -436,7 +438,8 @@ http_server_statistics http_server::statistics() const noexcept {
   return {.connections = core_->open.load(internal::sync::relaxed),
           .accepted = core_->accepted.load(internal::sync::relaxed),
           .requests = core_->requests.load(internal::sync::relaxed),
-          .failed = core_->failed.load(internal::sync::relaxed)};
+          .failed = core_->failed.load(internal::sync::relaxed),
+          .failed_handshakes = core_->failed_handshakes.load(internal::sync::relaxed)};
 }
 
 std::vector<http_connection> http_server::connections() const {

@@ -29,7 +29,9 @@ void start_moved(http_core& core, owned_fd& socket, std::string_view bytes) {
 
 constexpr std::string_view greeting = "coppice take-over 1";
 constexpr std::string_view refused = "refused ";
-constexpr std::string_view listener_word = "listener";
+constexpr std::string_view plain_listener_word = "listener";
+constexpr std::string_view tls_listener_word = "listener tls";
+std::string_view listener_word(const http_core& core) noexcept { return core.is_secure() ? tls_listener_word : plain_listener_word; }
 constexpr std::string_view ready_word = "ready";
 constexpr std::string_view connection_word = "connection ";
 constexpr std::string_view done_word = "done";
@@ -115,7 +117,7 @@ class doorkeeper {
       static_cast<void>(successor.send(std::string(refused) + "this one says \"" + std::string(greeting) + '"', -1, talk_time));
       return false;
     }
-    if (successor.send(listener_word, listener_.get(), talk_time) != 0) return false;
+    if (successor.send(listener_word(core_), listener_.get(), talk_time) != 0) return false;
     const packet answer = successor.receive(ns(core_.options.take_over_timeout));
     if (answer.bytes == ready_word) return true;
     report(log_level::warning, answer.error == ETIMEDOUT ? "a successor was not ready in time: this one goes on"
@@ -230,10 +232,11 @@ struct heir {
 
 }  // namespace
 
-std::optional<inheritance> inherit(system& in, const std::string& path) {
+std::optional<inheritance> inherit(const http_core& core) {
+  const std::string& path = core.options.take_over;
   inheritance got;
   try {
-    got.from = packet_socket::connect(in, path);
+    got.from = packet_socket::connect(core.in, path);
   } catch (const std::system_error& e) {
     if (e.code().value() == ENOENT || e.code().value() == ECONNREFUSED) return std::nullopt;
     throw failed(path, e.what());
@@ -242,7 +245,9 @@ std::optional<inheritance> inherit(system& in, const std::string& path) {
   packet answer = got.from.receive(talk_time);
   if (answer.error != 0) throw failed(path, std::generic_category().message(answer.error));
   if (answer.bytes.starts_with(refused)) throw failed(path, answer.bytes);
-  if (answer.bytes != listener_word || !answer.with) throw failed(path, "it does not speak \"" + std::string(greeting) + '"');
+  if (answer.with && answer.bytes != listener_word(core) && (answer.bytes == plain_listener_word || answer.bytes == tls_listener_word))
+    throw failed(path, core.is_secure() ? "it speaks plain HTTP, and this one TLS" : "it speaks TLS, and this one plain HTTP");
+  if (answer.bytes != listener_word(core) || !answer.with) throw failed(path, "it does not speak \"" + std::string(greeting) + '"');
   got.listener = std::move(answer.with);
   return got;
 }

@@ -272,7 +272,8 @@ kept_request::kept_request(const http_request& r) {
                                        .fields = fields_,
                                        .parameters = parameters_,
                                        .version = r.version(),
-                                       .peer = r.peer()});
+                                       .peer = r.peer(),
+                                       .is_secure = r.is_secure()});
 }
 
 namespace {

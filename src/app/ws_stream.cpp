@@ -62,11 +62,11 @@ ws_stream::error_code ws_stream::wait_for_peer() {
     }
     const std::int64_t until = may || closing_ ? std::min(idle, deadline_) : idle;
     switch (loan_.sock.wait_readable(until == sync::never ? sync::never : until - now, may ? mail_ : nullptr)) {
-      case stream_socket::woken::readable:
+      case transport::woken::readable:
         return {};
-      case stream_socket::woken::mail:
+      case transport::woken::mail:
         throw interruption{interruption::mail};
-      case stream_socket::woken::time_up:
+      case transport::woken::time_up:
         if (may && sync::now() >= deadline_) throw interruption{interruption::time_up};
     }
   }

@@ -39,7 +39,7 @@ class Switchboard:
         self.greeting = [self.process.stdout.readline()]
         while "SIGTERM" not in self.greeting[-1] and self.greeting[-1]:
             self.greeting.append(self.process.stdout.readline())
-        self.port = int(re.search(r"http://[\d.]+:(\d+)", self.greeting[0]).group(1))
+        self.port = int(re.search(r"https?://[\d.]+:(\d+)", self.greeting[0]).group(1))
 
     def ask(self, method, path, body=None, session=None):
         """Status and, if it is JSON, the decoded body."""
@@ -600,6 +600,30 @@ class SwitchboardTest(unittest.TestCase):
             self.assertIs(kept.sock, s)
         self.assertEqual(boards[-1].end(), 0)
         self.assertFalse(os.path.exists(path))
+
+    def test_under_tls_it_restarts_and_is_taken_over(self):
+        with tempfile.TemporaryDirectory() as at:
+            certificate, key, door = (os.path.join(at, name) for name in ("cert.pem", "key.pem", "door"))
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                            "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+                           check=True, capture_output=True)
+            options = ["--tls-cert", certificate, "--tls-key", key, "--allow-restart", "--take-over", door]
+            first = self.start(*options, stderr=subprocess.DEVNULL)
+
+            def curl(*arguments):
+                return subprocess.run(["curl", "-s", "--noproxy", "*", "--cacert", certificate, "--max-time", str(LIMIT), *arguments],
+                                      capture_output=True, text=True, check=False).stdout
+
+            at = f"https://localhost:{first.port}"
+            self.assertEqual(json.loads(curl("-X", "POST", at + "/channels")), {"channel": 1})
+            self.assertEqual(curl("-X", "POST", "-o", "/dev/null", "-w", "%{http_code}", at + "/admin/restart"), "202")
+            self.assertTrue(eventually(lambda: json.loads(curl("-X", "POST", at + "/channels")) == {"channel": 2}))
+            self.assertEqual(first.ask("GET", "/channels")[0], 400)  # plain HTTP
+            second = self.start(*options, stderr=subprocess.DEVNULL)
+            self.assertEqual(second.port, first.port)
+            self.assertEqual(first.process.wait(LIMIT), 0)
+            self.assertEqual(json.loads(curl("-X", "POST", at + "/channels")), {"channel": 1})
+            self.assertEqual(second.end(), 0)
 
     def test_take_overs_under_load_fail_no_request(self):
         if WRK is None:

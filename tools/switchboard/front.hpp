@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <stdexcept>
 #include <tuple>
+#include <vector>
 
 #include <signal.h>
 #include <unistd.h>
@@ -20,11 +21,16 @@
 
 namespace switchboard {
 
+inline std::vector<coppice::tls_certificate> certificates(const settings& s) {
+  if (s.tls_certificate.empty() && s.tls_key.empty()) return {};
+  return {{.certificate_file = s.tls_certificate, .key_file = s.tls_key}};
+}
+
 // [server]
 /// The program's HTTP server. Each start and each restart makes the routes anew.
 inline coppice::app_server& web_server(const settings& s = {}) {
   static coppice::app_server server(
-      [s, generation = 0]() mutable { return channel_routes(s, ++generation); }, {.address = s.address, .listen_fd = s.listen_fd, .take_over = s.take_over, .take_over_timeout = drain_time});
+      [s, generation = 0]() mutable { return channel_routes(s, ++generation); }, {.address = s.address, .tls = certificates(s), .listen_fd = s.listen_fd, .take_over = s.take_over, .take_over_timeout = drain_time});
   return server;
 }
 // [/server]

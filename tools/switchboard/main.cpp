@@ -43,7 +43,7 @@ int listener() {
 }
 
 settings settings_of(const config& c) {
-  return {.port = c.get<int>("port"), .channels = c.get<int>("channels"), .address = c.get<std::string>("address"), .take_over = c.get<std::string>("take-over"), .listen_fd = listener(),
+  return {.port = c.get<int>("port"), .channels = c.get<int>("channels"), .address = c.get<std::string>("address"), .take_over = c.get<std::string>("take-over"), .tls_certificate = c.get<std::string>("tls-cert"), .tls_key = c.get<std::string>("tls-key"), .listen_fd = listener(),
           
           .allow_crash = c.get<bool>("allow-crash"), .allow_restart = c.get<bool>("allow-restart"),
           .sessions = c.get<unsigned>("session.most"),
@@ -70,8 +70,8 @@ supervisor_spec tree_of(const config& c) {
 void greet(const config& c) {
   const settings s = settings_of(c);
   const std::string host = s.address == "0.0.0.0" ? "localhost" : s.address;
-  const std::string at = host + ":" + std::to_string(call(front::server, front::which_port{}));
-  std::printf("switchboard: %d channels on http://%s\n\n%s\n", s.channels, at.c_str(), to_text(tree(supervisor("switchboard"))).c_str());
+  const std::string at = (s.tls_certificate.empty() ? "" : "https://") + host + ":" + std::to_string(call(front::server, front::which_port{}));
+  std::printf("switchboard: %d channels on %s%s\n\n%s\n", s.channels, s.tls_certificate.empty() ? "http://" : "", at.c_str(), to_text(tree(supervisor("switchboard"))).c_str());
   const auto line = [&](const std::string& command, const char* what) { std::printf("  %-66s  %s\n", ("curl " + command).c_str(), what); };
   line("-X POST " + at + "/channels", "takes the first free channel");
   line("-X POST '" + at + "/channels?ttl=5s'", "takes one for five seconds");
@@ -108,6 +108,8 @@ int main(int argc, char** argv) {
                           {.key = "channels", .fallback = 8, .help = "how many there are", .least = 1, .most = 1'000'000},
                           {.key = "address", .fallback = "127.0.0.1", .help = "where to listen; 0.0.0.0 for every network"},
                           {.key = "take-over", .fallback = "", .help = "path of a socket in a directory of yours (0700): takes over from who runs there"},
+                          {.key = "tls-cert", .fallback = "", .help = "certificate (PEM): HTTPS instead of HTTP"},
+                          {.key = "tls-key", .fallback = "", .help = "its key (PEM)"},
                           {.key = "allow-crash", .fallback = false, .help = "POST /crash/ch3, /crash/lease_book, /crash/ledger, /crash/front, /crash/session"},
                           {.key = "allow-restart", .fallback = false, .help = "POST /admin/restart"},
                           {.key = "restarts", .fallback = 50, .help = "of crashed servers in 10 s; one more ends the program", .least = 0, .most = 1'000'000},

@@ -17,6 +17,8 @@ struct settings {
   int channels = 8;
   std::string address = "127.0.0.1";
   std::string take_over{};  // a path
+  std::string tls_certificate{};  // paths; empty: plain HTTP
+  std::string tls_key{};
   int listen_fd = -1;       // from the service manager
   bool allow_crash = false;
   bool allow_restart = false;

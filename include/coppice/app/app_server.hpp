@@ -44,7 +44,8 @@ class app_server_error : public std::exception {
     not_permitted,
     bad_address,
     no_resources,
-    take_over_failed
+    take_over_failed,
+    bad_certificate     ///< or its key; at a restart: what ran before goes on
   };
   app_server_error(kind why, std::string what) : what_(std::move(what)), why_(why) {}
   kind why() const noexcept { return why_; }

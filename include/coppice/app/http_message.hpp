@@ -79,6 +79,7 @@ class http_request {
     std::span<const http_field> parameters{};
     unsigned version = 11;
     http_peer peer{};
+    bool is_secure = false;
     detail::body_source* source = nullptr;
   };
   explicit http_request(const parts& p) noexcept;
@@ -96,6 +97,10 @@ class http_request {
   std::span<const http_field> fields() const noexcept { return parts_.fields; }
   /// The other end of the connection; behind a proxy, the proxy.
   const http_peer& peer() const noexcept { return parts_.peer; }
+  /// Whether it came under TLS; behind a proxy, whether the proxy speaks that with us.
+  bool is_secure() const noexcept { return parts_.is_secure; }
+  /// `https` or `http`.
+  std::string_view scheme() const noexcept { return is_secure() ? "https" : "http"; }
   /// The value of the first field of this name; case does not matter.
   std::optional<std::string_view> header(std::string_view name) const noexcept;
   /// What the route named in the path, still encoded.

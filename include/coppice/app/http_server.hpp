@@ -31,6 +31,12 @@ namespace internal {
 struct http_core;
 }
 
+/// Files in PEM.
+struct tls_certificate {
+  std::string certificate_file;  ///< the server's own first, then those that lead up to the authority
+  std::string key_file;          ///< of the first of them; without a password
+};
+
 struct http_server_options {
   int port = 8888;                           ///< 0: any free one; `port()` says which
   std::string address = "127.0.0.1";         ///< "0.0.0.0": all of the machine's
@@ -38,10 +44,12 @@ struct http_server_options {
   std::size_t max_body_bytes = 1024 * 1024;  ///< 413
   std::size_t max_connections = 100'000;     ///< above it, new ones wait in the kernel's queue
   duration idle_timeout = 60s;               ///< between two requests: closed
-  duration head_timeout = 10s;               ///< for a whole head, from its first byte: 408
+  duration head_timeout = 10s;               ///< for a whole head, from its first byte: 408; for a handshake of TLS: closed
   duration body_timeout = 30s;               ///< for a whole body: 408
   duration write_timeout = 30s;              ///< without any progress of a write: closed
   duration handler_timeout = 30s;            ///< then the handler's process is killed: 503
+  /// None: plain HTTP. Else TLS 1.2 and 1.3: the first one is shown, or the one that is for the name that the client asks for.
+  std::vector<tls_certificate> tls{};
   /// A socket that listens already and belongs to the server from now on: `port` and `address` are not looked at.
   int listen_fd = -1;
   /// Where this server takes over from the one that runs, if there is one, and waits for the one that will take over from it: a path in
@@ -54,7 +62,15 @@ struct http_server_options {
 /// Why no server was started. `what()` says it in words.
 class http_server_error : public std::exception {
  public:
-  enum kind : std::uint8_t { port_out_of_range, port_in_use, not_permitted, bad_address, no_resources, take_over_failed };
+  enum kind : std::uint8_t {
+    port_out_of_range,
+    port_in_use,
+    not_permitted,
+    bad_address,
+    no_resources,
+    take_over_failed,
+    bad_certificate  ///< or its key: cannot be read, do not belong together, expired
+  };
   http_server_error(kind why, std::string what) : what_(std::move(what)), why_(why) {}
   kind why() const noexcept { return why_; }
   const char* what() const noexcept override { return what_.c_str(); }
@@ -69,9 +85,10 @@ struct http_server_statistics {
   std::uint64_t accepted;
   std::uint64_t requests;  ///< answered, in whatever way
   std::uint64_t failed;    ///< answered with 500 or 503 because the handler failed
+  std::uint64_t failed_handshakes;  ///< of TLS: the client speaks none, or not ours
 };
 
-enum class http_connection_state : std::uint8_t { idle, head, request, streaming, events, websocket, closing };
+enum class http_connection_state : std::uint8_t { idle, handshake, head, request, streaming, events, websocket, closing };
 /// `idle` … `closing`.
 std::string_view to_text(http_connection_state state) noexcept;
 
@@ -123,8 +140,9 @@ class http_server {
 
   /// Has every request that begins from now on answered by `handler`. No connection is closed and none is refused: those that are
   /// open take the new handler with their next request (docs/guide/restarting.md). Then lets what the old one has under way end.
+  /// Certificates are read again: who connects from now on gets those.
   /// Returns: when the old handler is gone, or `limit` has passed: how many of its requests were cut off then.
-  /// Fails:   std::bad_alloc; then nothing has changed.
+  /// Fails:   std::bad_alloc, http_server_error (bad_certificate); then nothing has changed.
   /// Blocks:  the calling process or thread, at most `limit` and a little. In one of its own handlers: it waits for itself.
   template <answers_requests F>
   http_restart_result restart(F handler, duration limit = 5s) const {

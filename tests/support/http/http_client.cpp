@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/http/http_client.hpp"
 
+#include "support/http/world_security.hpp"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -49,13 +51,25 @@ std::string http_answer::header(std::string_view name) const {
   return head.substr(begin, head.find("\r\n", begin) - begin);
 }
 
-http_client::http_client(std::uint16_t port) : fd_(connect_to(port)) {
-  prepare(fd_);
+http_client::http_client(std::uint16_t port) : http_client(plain(port)) {
+  if (worlds_are_secure()) tls_ = std::make_unique<tls_end>(fd_, tls_wish{});
+}
+
+http_client::http_client(std::uint16_t port, const tls_wish& w) : http_client(plain(port)) {
+  tls_ = std::make_unique<tls_end>(fd_, w);
+}
+
+http_client http_client::plain(std::uint16_t port) {
+  const int fd = connect_to(port);
+  prepare(fd);
+  return http_client(adopted{fd});
 }
 
 http_client http_client::connected(int fd, std::uint16_t port) {
   prepare(connect_to(port, fd));
-  return http_client(adopted{fd});
+  http_client made(adopted{fd});
+  if (worlds_are_secure()) made.tls_ = std::make_unique<tls_end>(fd, tls_wish{});
+  return made;
 }
 
 http_client::~http_client() {
@@ -64,18 +78,25 @@ http_client::~http_client() {
 
 bool http_client::send(std::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const ssize_t n = tls_ != nullptr ? tls_->write(bytes.data(), bytes.size()) : ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (n <= 0) return false;
     bytes.remove_prefix(static_cast<std::size_t>(n));
   }
   return true;
 }
 
-void http_client::end_writing() { ::shutdown(fd_, SHUT_WR); }
+void http_client::end_writing() {
+  if (tls_ != nullptr) tls_->say_goodbye();
+  ::shutdown(fd_, SHUT_WR);
+}
+
+ssize_t http_client::receive(char* into, std::size_t size) {
+  return tls_ != nullptr ? tls_->read(into, size) : ::recv(fd_, into, size, 0);
+}
 
 bool http_client::more() {
   char got[16384];
-  const ssize_t n = ::recv(fd_, got, sizeof got, 0);
+  const ssize_t n = receive(got, sizeof got);
   require(n >= 0 || errno != EAGAIN, "nothing came for ten seconds");
   if (n <= 0) return false;
   rest_.append(got, static_cast<std::size_t>(n));
@@ -127,7 +148,7 @@ std::string http_client::read_exactly(std::size_t bytes) {
 bool http_client::ends_with_reset() {
   char got[4096];
   ssize_t n = 1;
-  while (n > 0) n = ::recv(fd_, got, sizeof got, 0);
+  while (n > 0) n = receive(got, sizeof got);
   return n < 0 && errno == ECONNRESET;
 }
 

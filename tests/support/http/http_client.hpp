@@ -5,9 +5,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include "support/http/tls_end.hpp"
 
 namespace coppice::testing {
 
@@ -21,11 +24,16 @@ struct http_answer {
 
 class http_client {
  public:
+  /// Under TLS if the worlds of this program are.
   explicit http_client(std::uint16_t port);
+  /// Under TLS.   Throws: std::runtime_error when the handshake fails.
+  http_client(std::uint16_t port, const tls_wish& w);
+  /// Without TLS.
+  static http_client plain(std::uint16_t port);
   /// On the socket `fd`, which is not connected yet.
   static http_client connected(int fd, std::uint16_t port);
   ~http_client();
-  http_client(http_client&& other) noexcept : fd_(std::exchange(other.fd_, -1)), rest_(std::move(other.rest_)) {}
+  http_client(http_client&& other) noexcept : fd_(std::exchange(other.fd_, -1)), rest_(std::move(other.rest_)), tls_(std::move(other.tls_)) {}
   http_client& operator=(http_client&&) = delete;
 
   /// False: the other side has closed.
@@ -47,14 +55,18 @@ class http_client {
   /// Whether the other side closes without sending anything more.
   bool is_closed() { return read_to_end().empty(); }
 
+  /// Of a client under TLS.
+  tls_end& tls() { return *tls_; }
   http_answer ask(std::string_view request) { return send(request) ? read() : http_answer{}; }
 
  private:
   struct adopted { int fd; };
   explicit http_client(adopted a) : fd_(a.fd) {}
   bool more();
+  ssize_t receive(char* into, std::size_t size);
   int fd_;
   std::string rest_;
+  std::unique_ptr<tls_end> tls_;
   bool ended_ = false;  // in the middle of a chunk
 };
 

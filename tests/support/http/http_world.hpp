@@ -11,6 +11,7 @@
 
 #include "support/http/http_client.hpp"
 #include "support/http/report_log.hpp"
+#include "support/http/world_security.hpp"
 
 namespace coppice::testing {
 
@@ -18,6 +19,7 @@ struct http_world {
   template <answers_requests F>
   explicit http_world(F handler, http_server_options o = {}) {
     if (o.port == http_server_options{}.port) o.port = 0;
+    if (o.tls.empty()) o.tls = certificates_of_worlds();
     o.in = &rt;
     server = run_server(std::move(handler), o);
   }

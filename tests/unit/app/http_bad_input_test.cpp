@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Clients that want to be understood in two ways, that never end, that take and give nothing; and a program without descriptors.
+// Clients that want to be understood in two ways, that never end, that take and give nothing.
 #include <coppice/app/http_server.hpp>
 
 #include <doctest/doctest.h>
@@ -14,9 +14,7 @@
 #include "support/eventually.hpp"
 #include "support/http/http_world.hpp"
 
-#include <fcntl.h>
 #include <netinet/in.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -178,31 +176,4 @@ TEST_CASE("connections that are opened and dropped leave no descriptor and no pr
   }
   CHECK(w.ask(get_request("/")).status == 200);
   CHECK(eventually([&] { return w.server.statistics().connections == 0 && open_descriptors() <= before; }));
-}
-
-TEST_CASE("without descriptors the server says so once, waits, and goes on") {
-  http_world w(app());
-  constexpr int clients = 20;
-  rlimit usual{};
-  ::getrlimit(RLIMIT_NOFILE, &usual);
-  std::vector<int> waiting;
-  for (int i = 0; i < clients; ++i) waiting.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const rlimit low{.rlim_cur = static_cast<rlim_t>(waiting.back()) + 20, .rlim_max = usual.rlim_max};
-  ::setrlimit(RLIMIT_NOFILE, &low);
-  std::vector<int> fillers;
-  for (int fd = 0; (fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0;) fillers.push_back(fd);
-  for (int i = 0; i < 2; ++i) {  // room for two connections
-    ::close(fillers.back());
-    fillers.pop_back();
-  }
-  std::vector<http_client> all;
-  for (const int fd : waiting) all.push_back(http_client::connected(fd, w.server.port()));
-  for (http_client& c : all) c.send(get_request("/", "Connection: close\r\n"));
-  CHECK(eventually([] { return http_world::warnings() == 1; }));
-  for (http_client& c : all) CHECK(c.read().body == "hello");
-  CHECK(http_world::warnings() == 1);
-  for (const int fd : fillers) ::close(fd);
-  ::setrlimit(RLIMIT_NOFILE, &usual);
-  all.clear();
-  CHECK(w.ask(get_request("/")).status == 200);
 }

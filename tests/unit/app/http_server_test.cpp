@@ -338,21 +338,6 @@ TEST_CASE("clients that come and go leave nothing behind") {
   CHECK(w.ask(get_request("/")).body == "hello");
 }
 
-TEST_CASE("above the limit of connections, new ones wait for a place") {
-  world w({.max_connections = 2});
-  http_client a = w.client();
-  CHECK(a.ask(get_request("/")).status == 200);
-  {
-    http_client b = w.client();
-    CHECK(b.ask(get_request("/")).status == 200);
-    http_client waiting = w.client();
-    waiting.send(get_request("/path/served"));
-    CHECK(w.server.statistics().connections == 2);
-    { http_client leaving = std::move(b); }
-    CHECK(waiting.read().body == "served");
-  }
-}
-
 TEST_CASE("a server that cannot start says why") {
   world w;
   const auto second = try_run_server(world::app(), {.port = w.server.port(), .in = &w.rt});
@@ -428,7 +413,7 @@ TEST_CASE("the last handle of a server stops it") {
 TEST_CASE("a runtime that stops ends the servers in it") {
   runtime rt({.workers = 2});
   const http_server server = run_server([] { return text("hello"); }, {.port = 0, .in = &rt});
-  http_client c(server.port());
+  http_client c = http_client::plain(server.port());
   CHECK(c.ask(get_request("/")).body == "hello");
   CHECK(rt.stop(5s).complete());
   CHECK(c.is_closed());

@@ -190,6 +190,18 @@ TEST_CASE("what a client sends comes back, text and binary, of any size") {
   CHECK(said_at_close == "bye");
 }
 
+TEST_CASE("messages that come together are all handled, whatever parts they are read in") {
+  ws_world w;
+  for (const std::size_t size : {500u, 1528u, 4088u, 16368u}) {  // with its frame, 1536 is what Beast reads at a time
+    ws_client c = w.connect("/echo");
+    const std::string message(size, 'm');
+    std::string burst;
+    for (int i = 0; i < 12; ++i) burst += ws_bytes(0x81, message);
+    c.http.send(burst);
+    for (int i = 0; i < 12; ++i) REQUIRE(c.read() == message);
+  }
+}
+
 TEST_CASE("frames may come behind the request, in pieces, byte by byte") {
   ws_world w;
   ws_client c = w.connect("/echo", {}, ws_bytes(0x81, "one") + ws_bytes(0x81, "two") + ws_bytes(0x01, "th"));
