@@ -112,6 +112,8 @@ struct row_options {
   std::optional<double> min = {};
   /// The same work's name in benchmarks/peers. The target is then: ahead of every peer.
   std::string peers = {};
+  /// The same, ahead by so much.
+  std::optional<double> max_ratio_to_peers = {};
   /// Two cores exchange data: the ping-pong gauge is read before each repetition and a warning printed if it is high.
   bool two_cores = false;
   /// Each repetition in a fresh OS process (memory figures, programs that change their process).

@@ -91,13 +91,16 @@ TEST_CASE("a row that has only peers as a target is left open until they run") {
 TEST_CASE("ahead of a peer means less time or a higher rate") {
   comparison time = measured(10, "ns");
   time.ratio = 0.5;
-  judge_against_peer(time);
+  judge_against_peer(time, {});
   CHECK(time.ok == true);
 
   comparison rate = measured(10, "M/s");
   rate.ratio = 0.5;
-  judge_against_peer(rate);
+  judge_against_peer(rate, {});
   CHECK(rate.ok == false);
+  judge_against_peer(time, {.max_ratio_to_peers = 0.25});
+  CHECK(time.ok == false);
+  CHECK(time.target == "<= 0.250 x " + time.reference);
 }
 
 TEST_CASE("a line as JSON has the eight keys in order and null where there is nothing to say") {

@@ -96,8 +96,13 @@ void judge(comparison& line, const row_options& options) {
   if (!line.target.empty() && (complete || !held)) line.ok = held;
 }
 
-void judge_against_peer(comparison& line) {
+void judge_against_peer(comparison& line, const row_options& options) {
   line.target = "ahead";
+  if (options.max_ratio_to_peers) {
+    line.target = "<= " + readable(*options.max_ratio_to_peers) + " x " + line.reference;
+    if (line.ratio) line.ok = *line.ratio <= *options.max_ratio_to_peers;
+    return;
+  }
   if (line.ratio) line.ok = more_is_better(line.unit) ? *line.ratio > 1 : *line.ratio < 1;
 }
 

@@ -42,8 +42,8 @@ struct comparison {
 /// Writes target and verdict of `options` into `line`, for bounds on the value and on the ratio to the reference row. A row
 /// whose only target is to be ahead of its peers is left open: those lines are judged one by one.
 void judge(comparison& line, const row_options& options);
-/// The same for a line beside a peer: ahead or not.
-void judge_against_peer(comparison& line);
+/// The same for a line beside a peer: ahead, or ahead enough, or not.
+void judge_against_peer(comparison& line, const row_options& options);
 
 /// The line as one JSON object without a newline.
 [[nodiscard]] std::string to_json(const comparison& line);

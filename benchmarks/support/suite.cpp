@@ -208,7 +208,7 @@ bool suite::implementation::report(const registered_row& row, table& out) const 
   if (has_reference || all.size() == 1 || has_bound) out.line(first);
   for (std::size_t k = has_reference ? 2 : 1; k < all.size(); ++k) {
     comparison line = beside(all[k]);
-    judge_against_peer(line);
+    judge_against_peer(line, row.options);
     out.line(line);
   }
   return complete;
