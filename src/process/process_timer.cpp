@@ -153,11 +153,12 @@ bool stop_timer(process_timer& t, std::uint64_t ref) noexcept {
   return false;
 }
 
-/// Stops and drops the timer `ref`. Returns: how many ns were left, or -1.
-inline std::int64_t cancel(thread_block& block, std::uint64_t ref) noexcept {
+/// Stops and drops the timer `ref`. Returns: how many ns were left, or -1. Unless `ask_left` that is 0: to know it takes a look at
+/// the clock, which costs as much as all the rest.
+inline std::int64_t cancel(thread_block& block, std::uint64_t ref, bool ask_left) noexcept {
   process_timer* t = directory.find(ref);
   if (t == nullptr || !stop_timer(*t, ref)) return planted::is(planted::timer_fires_cancelled) && t != nullptr ? 0 : -1;
-  const std::int64_t left = t->was_armed() ? t->left(sync::now()) : t->left(0);
+  const std::int64_t left = !ask_left ? 0 : t->left(t->was_armed() ? sync::now() : 0);
   drop_load(block, *t);
   give_timer(block, *t);
   return left;
@@ -167,6 +168,12 @@ inline std::int64_t cancel(thread_block& block, std::uint64_t ref) noexcept {
 inline void forget_newest(slot& owner, std::uint64_t ref) noexcept {
   detail::extension* e = owner.ext;
   if (e != nullptr && !e->timers.empty() && e->timers.back() == ref) e->timers.pop_back();
+}
+
+inline std::int64_t cancel_of_caller(std::uint64_t ref, bool ask_left) noexcept {
+  thread_block& block = here();
+  if (block.process != nullptr) forget_newest(*block.process, ref);
+  return cancel(block, ref, ask_left);
 }
 
 void drop_all(const std::vector<std::uint64_t>& refs) noexcept {
@@ -294,7 +301,7 @@ void note_addressee(pid to, std::uint64_t ref) {
   try {
     note_for_other(to, ref);
   } catch (...) {
-    cancel(here(), ref);
+    cancel(here(), ref, false);
     throw;
   }
   if (is_dead(to)) drop_for_other(to);
@@ -416,11 +423,8 @@ reference start_interval_core(pid to, duration period, node* n, void (*copy)(con
   return reference(ref);
 }
 
-std::int64_t cancel_timer_core(reference timer) noexcept {
-  internal::thread_block& block = internal::here();
-  if (block.process != nullptr) internal::forget_newest(*block.process, timer.number());
-  return internal::cancel(block, timer.number());
-}
+std::int64_t cancel_timer_core(reference timer) noexcept { return internal::cancel_of_caller(timer.number(), true); }
+bool stop_timer_core(reference timer) noexcept { return internal::cancel_of_caller(timer.number(), false) >= 0; }
 
 std::int64_t read_timer_core(reference timer) noexcept {
   internal::process_timer* t = internal::directory.find(timer.number());

@@ -144,6 +144,8 @@ reference start_timer_core(pid to, std::string_view name, duration after, node* 
 reference start_interval_core(pid to, duration period, node* n, void (*copy)(const void* from, void* place));
 /// Both return the nanoseconds that are left, or -1.
 std::int64_t cancel_timer_core(reference timer) noexcept;
+/// The same for who does not ask what was left.   Returns: whether it was stopped.
+bool stop_timer_core(reference timer) noexcept;
 std::int64_t read_timer_core(reference timer) noexcept;
 
 // --- handlers --------------------------------------------------------------------------------------------------------
