@@ -57,6 +57,8 @@ enum fault : int {
   action_counted_before_push, // a runner may find nothing where it was told there is something
   action_pushed_relaxed,
   run_past_count,             // a runner runs actions that their senders have not counted yet
+  soon_unseen,                // who goes to sleep does not look at what is given to be taken back
+  lent_past_executor,         // who awaits an agent runs what was sent to another executor, too
   restart_without_run,        // a parked agent is not handed over by its restart
   settled_relaxed,            // a future is there before its value is
   view_left_uncounted,        // a fiber leaves its stack with a view, and nothing holds what that shows

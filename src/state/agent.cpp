@@ -30,6 +30,7 @@
 #include "state/transaction.hpp"
 #include "state/wait_list.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <string>
 
@@ -53,6 +54,9 @@ using internal::activity;
 using internal::current_activity;
 using internal::inside;
 namespace planted = internal::planted;
+
+constexpr std::uint32_t often_awaited = 2;      // sends to an agent that were awaited at once, before the next is expected to be
+constexpr int most_lent = 256;                  // actions that who awaits runs, before the executor has them again
 
 /// What a waiter of await waits for; its markers outlive it when its time is up.
 struct awaited {
@@ -245,21 +249,36 @@ void run_action(agent_core& a, action& x) noexcept {
   tell_over(x, why, true);
 }
 
+/// Runs the oldest action.   Returns: whether the agent is still the runner's.
+bool run_oldest(agent_core& a) noexcept {
+  action* x = oldest(a);
+  COPPICE_ASSERT(x != nullptr, "an agent runs with nothing queued");
+  a.first = x->behind.get();
+  run_action(a, *x);
+  free_action(*x);
+  finish_one(a);
+  return !(must_settle(a) || has_failed(a)) || settle(a) != 0;
+}
+
 void run_agent(void* raw) noexcept {
   agent_core& a = *static_cast<agent_core*>(raw);
   for (;;) {
     if (has_failed(a) && park(a)) return;
-    action* x = oldest(a);
-    COPPICE_ASSERT(x != nullptr, "an agent runs with nothing queued");
-    executor* by = x->by;
-    a.first = x->behind.get();
-    run_action(a, *x);
-    free_action(*x);
-    finish_one(a);
-    if ((must_settle(a) || has_failed(a)) && settle(a) == 0) return;
+    const executor* by = oldest(a)->by;
+    if (!run_oldest(a)) return;
     if (has_failed(a)) continue;
     if ((oldest(a)->by != by || by->has_waiting()) && try_hand_over(a, by)) return;
   }
+}
+
+/// Who waits for the agent has taken its job back from `by`, and runs what was sent to that.
+void run_lent(agent_core& a, const executor& by) noexcept {
+  for (int i = 0; i != most_lent; ++i) {
+    if (oldest(a)->by != &by && !planted::is(planted::lent_past_executor)) break;
+    if (has_failed(a) && park(a)) return;
+    if (!run_oldest(a)) return;
+  }
+  hand_over(a);
 }
 
 /// An action of an agent that is a process.
@@ -305,10 +324,16 @@ void enqueue(agent_core& a, action& x) {
   const bool early = planted::is(planted::action_counted_before_push);
   const std::uint64_t before = early ? a.queued.fetch_add(1, sync::acq_rel) : 0;
   push(a, x);
-  if ((early ? before : a.queued.fetch_add(1, sync::acq_rel)) != 0) return;
+  if (sync::buggify()) for (int i = 0; i != 100; ++i) sync::relax();   // the runner may find it before it is counted
+  if ((early ? before : a.queued.fetch_add(1, sync::acq_rel)) != 0) {
+    if (a.awaited.load(sync::relaxed) != 0) a.awaited.store(0, sync::relaxed);
+    return;
+  }
   bool taken = false;
   try {
-    taken = oldest(a)->by->execute({&run_agent, &a});
+    executor& by = *oldest(a)->by;
+    const job run{&run_agent, &a};
+    taken = a.awaited.load(sync::relaxed) >= often_awaited ? by.execute_soon(run) : by.execute(run);
   } catch (...) {
   }
   if (taken) return;
@@ -531,15 +556,32 @@ void restart_agent(agent_core& a, box* fresh, bool clear) {
   if (runs && !planted::is(planted::restart_without_run)) hand_over(a);
 }
 
+/// A plain thread that waits without a limit runs itself what has not begun.
+static void lend_thread(agent_core& a) {
+  if (a.queued.load(sync::relaxed) == 1)         // most likely what this thread has sent last
+    if (const std::uint32_t n = a.awaited.load(sync::relaxed); n < often_awaited) a.awaited.store(n + 1, sync::relaxed);
+  for (executor* by : {&send_executor(), &send_off_executor()}) {
+    if (!by->withdraw({&run_agent, &a})) continue;
+    return run_lent(a, *by);
+  }
+}
+
 bool await_agents(std::span<agent_core* const> agents, duration limit) {
   refuse_wait_here("await");
   for (agent_core* a : agents)
     if (has_failed(*a)) refuse_failed(*a);
+  if (limit == infinity && internal::here().process == nullptr && send_executor().is_accepting())
+    for (agent_core* a : agents)
+      if (!a->process && a->queued.load(sync::acquire) != 0) lend_thread(*a);
+  // One that has failed here keeps who awaits it, as if it had failed elsewhere meanwhile.
+  const auto is_waited_for = [](agent_core* a) { return a->process || a->queued.load(sync::acquire) != 0 || has_failed(*a); };
+  if (std::ranges::none_of(agents, is_waited_for)) return true;
+
   auto* of = new awaited;
   bool done = false;
   try {
     for (agent_core* a : agents)
-      if (a->process || a->queued.load(sync::acquire) != 0) send_marker(*a, send_executor(), *of);
+      if (is_waited_for(a)) send_marker(*a, send_executor(), *of);
     done = of->waiters.wait([of] { return of->missing.load(sync::seq_cst) == 0; }, limit == infinity ? sync::never : limit.count());
   } catch (...) {
     of->drop();

@@ -4,21 +4,28 @@
 //
 // A pool's queue is guarded by a spinlock; idle threads sleep on a futex word that counts the tasks ever given. The program's
 // own pools are never destroyed: their threads sleep while the program ends.
+//
+// What its giver will most likely take back lies in `soon`: nobody is woken for it and nobody who looks for work sees it, but
+// who is about to sleep takes it, and so does the one thread that *naps*: it comes back each millisecond while such jobs are given.
 #include <coppice/state/executor.hpp>
 
 #include <coppice/base/detail/sync.hpp>
 #include <coppice/process/process.hpp>
 
+#include "runtime/planted.hpp"
 #include "runtime/thread_block.hpp"
 #include "state/activity.hpp"
 
+#include <algorithm>
 #include <deque>
+#include <iterator>
 #include <list>
 #include <new>
 #include <utility>
 
 namespace coppice::internal {
 int spins_of_pools = 200;
+int naps_of_pools = 1000;
 }
 
 namespace coppice::detail {
@@ -30,6 +37,9 @@ struct thread_pool {
   const std::int64_t idle_time;                  // how long a thread without work stays
   alignas(64) sync::spinlock lock;               // guards all but the words
   std::deque<job> queue;
+  std::deque<job> soon;                          // as above; given only while a thread naps
+  bool naps = false;                             // one of the idle does
+  int naps_left = 0;                             // until it sleeps for good
   unsigned threads = 0;
   unsigned starting = 0;                         // of those, not among the members yet
   unsigned idle = 0;                             // asleep
@@ -41,7 +51,9 @@ struct thread_pool {
   sync::futex_word gone{0, "threads gone"};      // changes when a thread ends
 
   bool execute(job t);
+  bool execute_soon(job t);
   bool requeue(job t);
+  bool withdraw(job t);
   void close() noexcept;
   /// Until all threads have ended.
   void drain() noexcept;
@@ -63,6 +75,9 @@ struct thread_pool {
   bool take(member& self, job& t) noexcept;
   void look(member& self, bool looks) noexcept;
   bool sleep(member& self, std::uint32_t seen) noexcept;
+  bool has_work() const noexcept {
+    return !queue.empty() || (!soon.empty() && !internal::planted::is(internal::planted::soon_unseen));
+  }
   bool leave() noexcept;
 };
 
@@ -84,6 +99,32 @@ bool thread_pool::execute(job t) {
   if (wake) sync::futex_wake(&signal, 1);        // the address only
   if (start) start_thread();
   return true;
+}
+
+bool thread_pool::execute_soon(job t) {
+  {
+    sync::lock_guard held(lock);
+    naps_left = internal::naps_of_pools;
+    if (naps && !closed) {
+      soon.push_back(t);
+      return true;
+    }
+  }
+  return execute(t);
+}
+
+bool thread_pool::withdraw(job t) {
+  constexpr std::ptrdiff_t looked_at = 64;       // it was given last, or nearly
+  sync::lock_guard held(lock);
+  for (std::deque<job>* in : {&soon, &queue}) {
+    const auto end = in->rbegin() + std::min(looked_at, std::ssize(*in));
+    const auto at = std::find(in->rbegin(), end, t);
+    if (at == end) continue;
+    in->erase(std::prev(at.base()));
+    waiting.store(static_cast<std::uint32_t>(queue.size()), sync::relaxed);
+    return true;
+  }
+  return false;
 }
 
 bool thread_pool::requeue(job t) {
@@ -136,10 +177,11 @@ bool thread_pool::take(member& self, job& t) noexcept {
     return true;
   }
   sync::lock_guard held(lock);
-  look(self, queue.empty());
-  if (queue.empty()) return false;
-  t = queue.front();
-  queue.pop_front();
+  look(self, !has_work());
+  if (!has_work()) return false;
+  std::deque<job>& from = queue.empty() ? soon : queue;
+  t = from.front();
+  from.pop_front();
   waiting.store(static_cast<std::uint32_t>(queue.size()), sync::relaxed);
   return true;
 }
@@ -153,17 +195,29 @@ void thread_pool::look(member& self, bool looks) noexcept {
 
 /// Returns: false when the thread has to end; it is not counted any more then.
 bool thread_pool::sleep(member& self, std::uint32_t seen) noexcept {
-  {
+  constexpr std::int64_t nap = 1'000'000;
+  for (;;) {
+    bool is_nap = false;
+    {
+      sync::lock_guard held(lock);
+      look(self, false);
+      if (has_work()) return true;
+      if (closed) return leave();
+      ++idle;
+      is_nap = !naps && naps_left > 0;
+      naps |= is_nap;
+    }
+    const std::int64_t limit = is_nap ? nap : idle_time;
+    const bool woken = sync::futex_wait(signal, seen, limit == sync::never ? sync::never : sync::now() + limit);
     sync::lock_guard held(lock);
-    look(self, false);
-    if (!queue.empty()) return true;
-    if (closed) return leave();
-    ++idle;
+    --idle;
+    if (is_nap) {
+      naps = false;
+      --naps_left;
+    }
+    if (woken || has_work() || closed) return true;
+    if (!is_nap) return leave();
   }
-  const bool woken = sync::futex_wait(signal, seen, idle_time == sync::never ? sync::never : sync::now() + idle_time);
-  sync::lock_guard held(lock);
-  --idle;
-  return woken || !queue.empty() || closed || leave();
 }
 
 /// Under the lock.
@@ -252,6 +306,8 @@ fixed_executor::~fixed_executor() {
 }
 bool fixed_executor::execute(job t) { return pool_->execute(t); }
 bool fixed_executor::requeue(job t) { return pool_->requeue(t); }
+bool fixed_executor::execute_soon(job t) { return pool_->execute_soon(t); }
+bool fixed_executor::withdraw(job t) { return pool_->withdraw(t); }
 bool fixed_executor::is_accepting() const noexcept { return pool_->accepting.load(sync::acquire) != 0; }
 bool fixed_executor::has_waiting() const noexcept { return pool_->waiting.load(sync::relaxed) != 0; }
 void fixed_executor::shutdown() noexcept { pool_->close(); }
@@ -263,6 +319,8 @@ growing_executor::~growing_executor() {
 }
 bool growing_executor::execute(job t) { return pool_->execute(t); }
 bool growing_executor::requeue(job t) { return pool_->requeue(t); }
+bool growing_executor::execute_soon(job t) { return pool_->execute_soon(t); }
+bool growing_executor::withdraw(job t) { return pool_->withdraw(t); }
 bool growing_executor::is_accepting() const noexcept { return pool_->accepting.load(sync::acquire) != 0; }
 bool growing_executor::has_waiting() const noexcept { return pool_->waiting.load(sync::relaxed) != 0; }
 void growing_executor::shutdown() noexcept { pool_->close(); }

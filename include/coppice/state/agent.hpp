@@ -196,7 +196,9 @@ class agent : public detail::observed<agent<T>, T> {
 
 /// Waits until all actions that the caller has sent to these agents so far are over.
 /// Fails:   needs_restart when one has failed already; rejected when an action can never run; in_transaction; in_action.
-/// Blocks:  the calling process or thread; for ever while an agent that failed meanwhile is not restarted.   Spec: AG-39..AG-45.
+/// Blocks:  the calling process or thread; for ever while an agent that failed meanwhile is not restarted. A plain thread runs itself
+///          what was given to `send`'s and `send_off`'s executors and has not begun, if those lend.   Cost: 30 ns then.
+/// Spec:    AG-39..AG-45.
 template <class... T>
 void await(agent<T>&... agents) {
   detail::agent_core* all[] = {&agents.core()..., nullptr};

@@ -12,6 +12,7 @@ namespace coppice {
 struct job {
   void (*run)(void* context) noexcept = nullptr;
   void* context = nullptr;
+  friend bool operator==(const job&, const job&) = default;
 };
 
 /// Runs jobs.   Thread: any, all functions.
@@ -27,6 +28,12 @@ class executor {
   /// The same for what has just run on a thread of this executor and goes on when those that wait have had their turn: that thread
   /// comes back to it, so nobody needs to be woken.
   virtual bool requeue(job t) { return execute(t); }
+  /// The same where the giver will most likely take the job back at once (withdraw), to run it itself: nobody need be woken before a
+  /// millisecond is over.
+  virtual bool execute_soon(job t) { return execute(t); }
+  /// Takes back a job that has not begun.   Returns: whether it did: then it will not run here, and is the caller's. An executor that
+  /// can do this *lends*: who awaits an agent may run its actions.
+  virtual bool withdraw(job) { return false; }
   /// Whether it takes work; a hint.
   virtual bool is_accepting() const noexcept { return true; }
   /// Whether another job waits to be run; a hint. Where it says no, an agent runs its next action without asking for a turn.
@@ -39,13 +46,15 @@ namespace detail {
 struct thread_pool;
 }
 
-/// A number of threads, which start with the first task. The destructor runs what was taken and joins.   Spec: AG-8.
+/// A number of threads, which start with the first task. Lends what has not begun to who awaits it. The destructor runs what was taken and joins.   Spec: AG-8.
 class fixed_executor final : public executor {
  public:
   explicit fixed_executor(unsigned threads);
   ~fixed_executor() override;
   bool execute(job t) override;
   bool requeue(job t) override;
+  bool execute_soon(job t) override;
+  bool withdraw(job t) override;
   bool is_accepting() const noexcept override;
   bool has_waiting() const noexcept override;
   void shutdown() noexcept override;
@@ -61,6 +70,8 @@ class growing_executor final : public executor {
   ~growing_executor() override;
   bool execute(job t) override;
   bool requeue(job t) override;
+  bool execute_soon(job t) override;
+  bool withdraw(job t) override;
   bool is_accepting() const noexcept override;
   bool has_waiting() const noexcept override;
   void shutdown() noexcept override;

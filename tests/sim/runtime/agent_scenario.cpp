@@ -20,6 +20,7 @@ void begin() {
   internal::renew_transactions();
   internal::limits_of_epochs = {.boxes = 2, .batches = 2};
   internal::spins_of_pools = 1;
+  internal::naps_of_pools = 2;
 }
 void finish() {
   internal::drop_transactions();
@@ -55,6 +56,34 @@ void two_senders() {
     one.join();
     await(a);
     sim::check(*a == 4, "an action was lost");
+  }
+  internal::reclaim();
+}
+
+/// The runner works off what two have sent while they go on sending.
+void while_sending() {
+  {
+    fixed_executor pool(1);
+    const executor_scope scope(pool, pool);
+    agent<int> a(0);
+    sync::atomic<int> begun{0, "begun"};
+    const auto sends = [&] {
+      detail::here();
+      for (int i = 0; i < 4; ++i) {
+        a.send_via(pool, inc);
+        if (i == 0) begun.fetch_add(1, sync::relaxed);
+      }
+    };
+    detail::here();
+    a.send_via(pool, [&begun](int x) {
+      while (begun.load(sync::relaxed) != 2) sync::relax();
+      return x + 1;
+    });
+    runs one(sends);
+    sends();
+    one.join();
+    await(a);
+    sim::check(*a == 9, "an action was lost");
   }
   internal::reclaim();
 }
@@ -123,8 +152,75 @@ void held_sends() {
   internal::reclaim();
 }
 
+/// Who awaits an agent runs what has not begun, while another one sends and the pool's thread takes jobs: each action runs once, in
+/// order, and on a thread of its executor unless that lends.
+void lent() {
+  {
+    fixed_executor pool(1), off(1);
+    struct strict : executor {                   // lends nothing
+      fixed_executor* inner = nullptr;
+      bool execute(job t) override { return inner->execute(t); }
+    } own;
+    own.inner = &off;
+    const executor_scope scope(pool, pool);
+    sync::var<int> last[2];
+    agent<int> a(0);
+    start_line line(2);
+    const auto send = [&](int who, int i, executor& by, void* not_on) {
+      a.send_via(by, [&last, who, i, not_on](int x) {
+        sim::check(last[who].get() == i - 1, "an action was overtaken");
+        sim::check(not_on == nullptr || not_on != &detail::here(), "an action ran on a thread that its executor does not have");
+        last[who] = i;
+        return x + 1;
+      });
+    };
+    runs one([&] {
+      detail::here();
+      line.pass();
+      for (int i = 1; i <= 2; ++i) send(1, i, pool, nullptr);
+    });
+    void* const main = &detail::here();
+    line.pass();
+    for (int i = 1; i <= 3; ++i) {
+      send(0, i, i == 2 ? static_cast<executor&>(own) : pool, i == 2 ? main : nullptr);
+      if (i != 1) await(a);
+    }
+    one.join();
+    await(a);
+    sim::check(*a == 5, "an action was lost or doubled");
+  }
+  internal::reclaim();
+}
+
+/// Sends that are awaited at once, and then one that nobody awaits: it runs all the same.
+void not_awaited() {
+  {
+    fixed_executor pool(1);
+    const executor_scope scope(pool, pool);
+    agent<int> a(0);
+    detail::here();
+    for (int i = 0; i < 3; ++i) {
+      a.send(inc);
+      await(a);
+    }
+    sync::futex_word ran{0, "ran"};
+    a.send([&ran](int x) {
+      ran.store(1, sync::seq_cst);
+      sync::futex_wake(&ran, 1);
+      return x + 1;
+    });
+    while (ran.load(sync::seq_cst) == 0) sync::futex_wait(ran, 0, sync::never);
+    await(a);
+    sim::check(*a == 4, "an action was lost or doubled");
+  }
+  internal::reclaim();
+}
+
 const sim::scenario scenarios[] = {{"agent_two_senders", &two_senders, with_agents()},
+                                   {"agent_while_sending", &while_sending, with_agents()},
                                    {"agent_restart", &restart, with_agents()},
-                                   {"agent_held_sends", &held_sends, with_agents()}};
+                                   {"agent_held_sends", &held_sends, with_agents()},
+                                   {"agent_lent", &lent, with_agents()},
+                                   {"agent_not_awaited", &not_awaited, with_agents()}};
 
 }  // namespace

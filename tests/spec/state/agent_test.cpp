@@ -593,6 +593,73 @@ TEST_CASE("AG-38 a watch that throws makes the action a failed one after its cha
   CHECK(told);
 }
 
+TEST_CASE("AG-39 AG-7 who awaits runs what has not begun, if the executor lends; else it waits for the executor's thread") {
+  fixed_executor pool(1);
+  const executor_scope scope(pool, pool);
+  gate g;
+  agent<int> blocker(0), a(0);
+  std::thread::id ran_on[2];
+  blocker.send(g.action());
+  for (std::thread::id& id : ran_on)
+    a.send([&id](int n) {
+      id = std::this_thread::get_id();
+      return n + 1;
+    });
+  await(a);                                      // the only thread of the pool is kept: nobody else can have run them
+  CHECK(*a == 2);
+  CHECK(ran_on[0] == std::this_thread::get_id());
+  CHECK(ran_on[1] == std::this_thread::get_id());
+  g.open();
+  await(blocker);
+  fixed_executor other(1);
+  a.send_via(other, [&ran_on](int n) {
+    ran_on[0] = std::this_thread::get_id();
+    return n + 1;
+  });
+  await(a);                                      // it is neither `send`'s executor nor `send_off`'s
+  CHECK(*a == 3);
+  CHECK(ran_on[0] != std::this_thread::get_id());
+}
+
+TEST_CASE("AG-42 an action that fails on the thread that awaits: it goes on waiting, until a restart") {
+  fixed_executor pool(1);
+  const executor_scope scope(pool, pool);
+  for (const bool clear : {false, true}) {
+    gate g;
+    agent<int> blocker(0), a(0);
+    blocker.send(g.action());
+    a.send([](int n) { return n + 1; });
+    a.send(fail_now);
+    std::atomic<bool> is_over{false};
+    std::thread restarter([&] {
+      await_failure(a);
+      g.open();                                  // the marker needs the pool's thread
+      await(blocker);
+      CHECK_FALSE(is_over);
+      a.restart(10, clear);
+    });
+    if (clear) CHECK_THROWS_AS(await(a), rejected);
+    else await(a);
+    is_over = true;
+    restarter.join();
+    CHECK(*a == 10);
+  }
+}
+
+TEST_CASE("AG-39 sends that were awaited at once, and then one that is not: it runs without an await") {
+  fixed_executor pool(2);
+  const executor_scope scope(pool, pool);
+  agent<int> a(0);
+  for (int round = 0; round < 20; ++round) {
+    for (int i = 0; i < 5; ++i) {
+      a.send(inc);
+      await(a);
+    }
+    a.send(inc);
+    CHECK(eventually([&] { return *a == (round + 1) * 6; }));
+  }
+}
+
 TEST_CASE("AG-39 AG-40 await waits for what was sent before, of several agents; of none it returns") {
   world w;
   await();

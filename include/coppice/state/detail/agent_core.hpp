@@ -57,6 +57,7 @@ struct alignas(64) agent_core {
   // The senders' line: the runner comes here only for a new lot.
   alignas(64) sync::atomic<std::uint64_t> queued{0, "queued"};   // actions sent and not over; who makes it 1 has the agent run
   sync::atomic<action*> inbox{nullptr, "agent inbox"};           // newest first
+  sync::atomic<std::uint32_t> awaited;               // how often, up to a few, a lone send was awaited at once: a hint
   alignas(64) sync::spinlock lock;                   // guards what follows
   bool parked = false;                               // failed, with actions queued: restart lets it run
   std::exception_ptr error{};
