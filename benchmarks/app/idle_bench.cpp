@@ -33,7 +33,7 @@ struct full_house {
     while (server.statistics().connections != 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     const std::size_t before = bench::resident_bytes();
     clients = std::make_unique<crowd>(server.port(), kind, count);
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    std::this_thread::sleep_for(std::chrono::milliseconds(2000));  // idle is who was silent for a second
     bytes_each = static_cast<double>(bench::resident_bytes() - before) / static_cast<double>(count);
   }
   std::size_t count;

@@ -52,19 +52,19 @@ struct connection {
   read_buffer* buffer = nullptr;
   connection* before = nullptr;  // in the core's list
   connection* next = nullptr;
+  http_loan* loan = nullptr;          // changed under core.lock
+  http_exchange* exchange = nullptr;  // of the request whose body is read in pieces
   pid me{};
   std::int64_t deadline = sync::never;  // of the phase
-  phase_of phase = idle;
-  socket_peer peer{};
   const std::int64_t opened = sync::now();
   sync::atomic<std::uint64_t> requests;
   sync::atomic<std::int64_t> state_since;
   sync::atomic<std::uint32_t> state;  // an http_connection_state, for whoever asks; while lent, the loan knows better
+  socket_peer peer{};
+  std::uint32_t drained = 0;  // bytes thrown away while lingering
+  phase_of phase = idle;
   bool listed = false;
-  bool overdue = false;               // the borrower was told to end
-  http_loan* loan = nullptr;          // changed under core.lock
-  http_exchange* exchange = nullptr;  // of the request whose body is read in pieces
-  std::uint32_t drained = 0;          // bytes thrown away while lingering
+  bool overdue = false;  // the borrower was told to end
 
   void show(http_connection_state s) noexcept {
     state.store(static_cast<std::uint32_t>(s), sync::relaxed);
@@ -72,6 +72,8 @@ struct connection {
   }
   http_connection describe(std::int64_t now) const noexcept;
 };
+
+static_assert(sizeof(detail::slot) + sizeof(connection) <= 256, "a connection would take a slot of the next size");
 
 connection::~connection() {
   if (listed) {

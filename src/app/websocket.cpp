@@ -186,7 +186,7 @@ detail::ws_received ws_session::read(std::int64_t deadline, const mail_mark* mai
   out.is_binary = ws_.got_binary();
   in_.consume(in_.size());
   dry_ = raw_.frames().ends_with_message(++messages_);
-  if (in_.capacity() > 2048) in_.shrink_to_fit();
+  if (dry_ || in_.capacity() > 2048) in_.shrink_to_fit();
   return ws_received::peer;
 }
 

@@ -11,6 +11,8 @@ namespace coppice::internal {
 
 namespace {
 
+constexpr std::int64_t until_rest = 1'000'000'000;  // ns of silence: reading and handling a message goes deep
+
 std::int64_t ns(duration d) noexcept { return d == infinity ? sync::never : d.count(); }
 std::int64_t after(std::int64_t when, std::int64_t wait) noexcept {
   return when == sync::never || wait == sync::never ? sync::never : when + wait;
@@ -60,7 +62,13 @@ ws_stream::error_code ws_stream::wait_for_peer() {
       if (put.error != 0) return system_error(put.error);
       continue;
     }
-    const std::int64_t until = may || closing_ ? std::min(idle, deadline_) : idle;
+    const std::int64_t rest = is_resting_ ? sync::never : heard_ + until_rest;
+    if (now >= rest) {
+      give_back_deep_stack();
+      is_resting_ = true;
+      continue;
+    }
+    const std::int64_t until = std::min(rest, may || closing_ ? std::min(idle, deadline_) : idle);
     switch (loan_.sock.wait_readable(until == sync::never ? sync::never : until - now, may ? mail_ : nullptr)) {
       case transport::woken::readable:
         return {};
@@ -127,6 +135,7 @@ std::size_t ws_stream::receive(std::span<char> into, error_code& ec) {
     const io_result got = loan_.sock.try_read(into);
     if (got.bytes > 0) {
       heard_ = sync::now();
+      is_resting_ = false;
       pinged_ = sync::never;
       return got.bytes;
     }

@@ -6,6 +6,8 @@
 // not go on as if nothing had happened: inside of the head of a frame that continues a message (and in a control frame there), and in
 // the middle of a compressed message. A client that stays there is given up like any that says nothing.
 //
+// After a second of silence a handler's stack gives back the pages below the place where it waits.
+//
 // Clients that say nothing are pinged after half of the idle time, and given up after the other half.
 //
 // Thread: the borrower of the loan.
@@ -138,6 +140,7 @@ class ws_stream {
   void* context_ = nullptr;
   frame_tracker frames_;
   bool closing_ = false;
+  bool is_resting_ = false;  // its stack has the pages only that it waits on
 };
 
 /// The connection's own end does it, after the client's last bytes were read.

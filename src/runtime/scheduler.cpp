@@ -163,7 +163,8 @@ runnable* scheduler::look_around(worker& w) noexcept {
   if (2 * searching_.load(sync::relaxed) < count_.load(sync::acquire)) {
     searching_.fetch_add(1, sync::seq_cst);
     runnable* found = nullptr;
-    for (int i = 0; i < search_rounds_ && found == nullptr && stopping_.load(sync::relaxed) == 0; ++i) {
+    const int rounds = is_for_sockets_alone(w) ? 1 : search_rounds_;
+    for (int i = 0; i < rounds && found == nullptr && stopping_.load(sync::relaxed) == 0; ++i) {
       if (may_take_global(w)) found = take_global_batch(w);
       if (found == nullptr) found = high_.take();
       if (found == nullptr) found = steal(w);

@@ -195,8 +195,13 @@ class scheduler {
   /// anybody is awake.
   bool may_take_global(const worker& w) const noexcept {
     return w.patience.load(sync::relaxed) != 0 || global_size_.load(sync::relaxed) > global_patience_.load(sync::relaxed) ||
-           (parked_.load(sync::relaxed) | std::uint64_t{1} << w.index) == everyone();
+           are_others_parked(w);
   }
+  bool are_others_parked(const worker& w) const noexcept {
+    return (parked_.load(sync::relaxed) | std::uint64_t{1} << w.index) == everyone();
+  }
+  /// Whether there is nobody awake who might have work for `w` in a moment, but sockets: those are waited for asleep, not awake.
+  bool is_for_sockets_alone(const worker& w) const noexcept { return idle_.load(sync::relaxed) != nullptr && are_others_parked(w); }
   /// A bit for each worker, as in `parked_`.
   std::uint64_t everyone() const noexcept {
     const unsigned n = count_.load(sync::acquire);
