@@ -11,7 +11,7 @@ namespace coppice::internal {
 
 namespace {
 
-constexpr std::int64_t until_rest = 1'000'000'000;  // ns of silence: reading and handling a message goes deep
+constexpr std::int64_t longest_unrest = 1'000'000'000;  // ns of silence: reading and handling a message goes deep
 
 std::int64_t ns(duration d) noexcept { return d == infinity ? sync::never : d.count(); }
 std::int64_t after(std::int64_t when, std::int64_t wait) noexcept {
@@ -62,7 +62,7 @@ ws_stream::error_code ws_stream::wait_for_peer() {
       if (put.error != 0) return system_error(put.error);
       continue;
     }
-    const std::int64_t rest = is_resting_ ? sync::never : heard_ + until_rest;
+    const std::int64_t rest = is_resting_ ? sync::never : heard_ + std::min(longest_unrest, half_idle_ / 2);
     if (now >= rest) {
       give_back_deep_stack();
       is_resting_ = true;
