@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // parallel_start: each child is started by a process of its own, a starter, which hands it over and ends. Until the hand-over
-// the child is linked to its starter and the starter to the supervisor, so that nothing is orphaned whoever dies when.
+// the child is linked to its starter and the starter to the supervisor, so that nothing is orphaned whoever dies when. A
+// starter waits for an init that may never end, and does not die of its child: so a guard beside it kills it when the supervisor
+// ends, and the child with it.
 #include "otp/parallel_start.hpp"
 
 #include <coppice/process/process.hpp>
@@ -9,6 +11,7 @@
 
 #include "otp/supervisor_core.hpp"
 #include "process/adopt.hpp"
+#include "runtime/planted.hpp"
 
 #include <algorithm>
 
@@ -24,6 +27,15 @@ struct started_at {
 };
 struct handed_over {};
 
+/// The body of a guard.
+void guard(pid supervisor, pid starter) {
+  const reference of_supervisor = monitor(supervisor);
+  (void)monitor(starter);
+  receive([&](down d) {
+    if (d.ref == of_supervisor) exit(starter, exit_reason::kill);
+  });
+}
+
 /// The body of a starter.
 struct starter {
   child_spec spec;
@@ -33,15 +45,13 @@ struct starter {
 
   void operator()() {
     trap_exit(true);                                     // a child that dies at once is the supervisor's business
+    if (!planted::is(planted::starter_unguarded)) spawn([of = supervisor, me = self()] { guard(of, me); }, {.label = "guard of a starter"});
     started_child outcome = start_linked(spec);
     const pid child = outcome.who();
     const bool made = outcome.is(started_child::started);
     send(supervisor, started_at{batch, at, self(), std::move(outcome)});
     if (!made) return;
-    bool over = false;
-    while (!over)
-      receive([&](handed_over) { over = true; },
-              [&](exit_signal e) { if (e.who == supervisor) exit(std::move(e.reason)); });
+    receive<handed_over>();
     unlink(child);
   }
 };
@@ -54,19 +64,26 @@ std::vector<started_child> start_in_parallel(const std::vector<child_spec*>& spe
   for (std::size_t i = 0; i < specs.size(); ++i)
     starters.push_back(spawn_link(starter{*specs[i], self(), batch, i}, {.label = "starter of " + specs[i]->id}));
   std::vector<started_child> outcomes(specs.size(), started_child::failure(exit_reason::killed));
-  for (std::size_t left = specs.size(); left != 0; --left) {
+  std::vector<bool> settled(specs.size());
+  std::size_t left = specs.size();
+  const auto settle = [&](std::size_t at, started_child outcome) {
+    outcomes[at] = std::move(outcome);
+    settled[at] = true;
+    --left;
+  };
+  while (left != 0) {
     receive(when([&](const started_at& s) { return s.batch == batch; },
                  [&](started_at s) {
-                   outcomes[s.at] = std::move(s.outcome);
+                   settle(s.at, std::move(s.outcome));
                    if (!outcomes[s.at].is(started_child::started)) return;
                    link(outcomes[s.at].who());           // dead already: its EXIT comes, and with it a restart
                    adopt(outcomes[s.at].who());
                    send(s.starter, handed_over{});
                  }),
             when([&](const exit_signal& e) { return std::find(starters.begin(), starters.end(), e.who) != starters.end() && !e.reason.is(exit_reason::normal); },
-                 [&](exit_signal e) {                    // somebody killed a starter
+                 [&](exit_signal e) {                    // somebody killed a starter; what it had started before counts
                    const std::size_t at = static_cast<std::size_t>(std::find(starters.begin(), starters.end(), e.who) - starters.begin());
-                   outcomes[at] = started_child::failure(std::move(e.reason));
+                   if (!settled[at] || planted::is(planted::starter_counted_twice)) settle(at, started_child::failure(std::move(e.reason)));
                  }));
   }
   for (const pid s : starters) unlink_and_flush(s);

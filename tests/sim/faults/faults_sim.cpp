@@ -91,6 +91,8 @@ constexpr row table[] = {
     {planted::left_to_sleepers, "work is left to workers that all sleep", "scheduler_left_to_sleepers"},
     {planted::left_alone_while_stuck, "what a worker holds is for it alone although it stands still", "scheduler_left_alone"},
     {planted::lanes_out_of_sight, "the lanes of priorities are not looked at before sleep", "scheduler_lanes"},
+    {planted::starter_counted_twice, "a starter counts twice", "parallel_start_starter_killed"},
+    {planted::starter_unguarded, "a starter outlives its supervisor", "parallel_start_supervisor_killed"},
 };
 
 }  // namespace

@@ -73,6 +73,9 @@ TEST_CASE("SV-50 SV-51 a child that is stopped ends once, however it ends; SV-26
 TEST_CASE("SV-42 an attempt that was cancelled is not made; a replacement has the name at the first attempt") {
   check({"supervisor_stopped_while_restarting", "supervisor_restart_against_name"});
 }
+TEST_CASE("SV-15 children that start in parallel: one fails, dies, loses its starter, or all lose their supervisor; nobody is forgotten") {
+  check({"parallel_start_one_fails", "parallel_start_one_dies", "parallel_start_starter_killed", "parallel_start_supervisor_killed"});
+}
 TEST_CASE("AT-1 what a reader looks at is not freed; AT-2, AT-10 swaps and resets make one chain") {
   check({"epoch_read_against_reset", "epoch_announced", "epoch_forced", "epoch_view_over_wait", "epoch_swap"});
 }

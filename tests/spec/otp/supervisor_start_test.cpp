@@ -221,3 +221,24 @@ TEST_CASE("SV-15 with start_in_parallel the children do not wait for one another
   CHECK(e.reason().text() == "failed_to_start_child \"m\": not in the mood");
   CHECK(notes.lines() == lines{"-y shutdown", "-x shutdown"});
 }
+
+namespace {
+
+/// Says that it is there, and never comes to an end.
+struct endless {
+  static inline std::atomic<int> alive{0};
+  endless() { ++alive; }
+  endless(const endless&) = delete;
+  ~endless() { --alive; }
+  void init() { sleep_for(infinity); }
+};
+
+}  // namespace
+
+TEST_CASE("SV-15 GS-7 a start in parallel that takes too long takes the children that are still starting with it") {
+  own_world world;
+  const auto late = try_start_supervisor({.start_in_parallel = true, .children = {child<endless>({.id = "a"}), child<endless>({.id = "b"})}}, {.timeout = 20ms});
+  REQUIRE(!late);
+  CHECK(late.error().is(start_error::timeout));
+  CHECK(eventually([] { return endless::alive == 0; }));
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Children that start at the same time: one fails, its starter is killed, the supervisor is killed. Whatever comes of it,
+// nobody is left who belongs to nobody.
+#include <coppice/base/log_sink.hpp>
+#include <coppice/otp/gen_server.hpp>
+#include <coppice/otp/supervisor.hpp>
+#include <coppice/process/process_info.hpp>
+
+#include "sim/runtime/world.hpp"
+
+namespace {
+
+using namespace coppice;
+using namespace coppice::testing;
+
+struct silence {
+  static void drop(void*, const report&) {}
+  static constexpr log_sink sink{&drop, nullptr, log_level::error};
+  const log_sink* before = set_log_sink(&sink);
+  ~silence() { set_log_sink(before); }
+};
+
+struct victim { pid who; };
+struct go {};
+
+enum class lot { starts, fails, dies_at_once, loses_its_starter, hangs };
+
+/// A child whose init does what its lot is. Told to `killer`: its starter, or, of one that hangs, its supervisor.
+struct twin {
+  sync::atomic<int>* alive = nullptr;
+  init_outcome<> init(sync::atomic<int>* a, lot mine, pid killer) {
+    alive = a;
+    alive->fetch_add(1, sync::relaxed);
+    const std::vector<pid> above = process_info(self())->ancestors;
+    switch (mine) {
+      case lot::starts: break;
+      case lot::fails: return fail(exit_reason("no"));
+      case lot::dies_at_once: send(killer, victim{self()}); break;
+      case lot::loses_its_starter: send(killer, victim{above.front()}); break;
+      case lot::hangs: send(killer, victim{above.at(1)}), receive<go>();
+    }
+    return ok();
+  }
+  twin() = default;
+  twin(const twin&) = delete;
+  ~twin() {
+    if (alive != nullptr) alive->fetch_sub(1, sync::relaxed);
+  }
+};
+
+/// What a start comes to whose middle child has this lot; nobody lives after it and after a stop.
+void start_three(lot of_one, bool may_start, bool may_fail) {
+  const silence nobody_listens;
+  sync::atomic<int> alive{0, "children"};
+  world w({.workers = 2});
+  const pid killer = spawn([] { receive([](victim v) { exit(v.who, exit_reason::kill); }); });
+  const auto one = [&](const char* id, lot mine) { return child<twin>({.id = id, .restart = temporary}, &alive, mine, killer); };
+  const auto started = try_start_supervisor(
+      {.start_in_parallel = true, .children = {one("a", lot::starts), one("b", of_one), one("c", lot::starts)}});
+  sim::check(started ? may_start : may_fail, "a start came to something else");
+  if (started) {
+    const child_counts now = started->count_children();
+    sim::check(now.active == now.specs && now.specs >= 2, "children that are known run");
+    stop(started->id());
+  }
+  exit(killer, exit_reason::kill);
+  for (std::vector<pid> left; !(left = processes()).empty();)
+    for (const pid p : left) await_end(p);                   // who is forgotten stays, and so does this
+  sim::check(alive.load(sync::relaxed) == 0, "an orphan");
+}
+
+void one_fails() { start_three(lot::fails, false, true); }
+void one_dies() { start_three(lot::dies_at_once, true, false); }
+void starter_killed() { start_three(lot::loses_its_starter, true, true); }
+void supervisor_killed() { start_three(lot::hangs, false, true); }
+
+const sim::scenario scenarios[] = {{"parallel_start_one_fails", &one_fails, whole_program()},
+                                   {"parallel_start_one_dies", &one_dies, whole_program()},
+                                   {"parallel_start_starter_killed", &starter_killed, whole_program()},
+                                   {"parallel_start_supervisor_killed", &supervisor_killed, whole_program()}};
+
+}  // namespace
