@@ -14,10 +14,13 @@
 
 #include "otp/server_data.hpp"
 #include "process/slot.hpp"
+#include "runtime/planted.hpp"
 
 #include <algorithm>
 
 namespace coppice {
+
+namespace planted = internal::planted;
 
 std::string to_text(const handler_id& id) {
   return id.id.empty() ? id.handler : id.handler + " \"" + id.id + '"';
@@ -124,6 +127,7 @@ bool event_core::handle_event(std::size_t place, const message_descriptor& type,
     run(e.state.value, event, turn);
     if (turn.said == handler_turn::ends) break;
     if (settle(e, turn, "handle_event", type, event)) ++i;
+    else if (planted::is(planted::handler_failure_ends_event)) break;
   }
   return hibernates_;
 }
@@ -366,6 +370,20 @@ struct event_receipt::shared {
   sync::atomic<std::uint32_t> holders{1};
 };
 
+namespace {
+
+/// One holder less. Returns: how many there are now.
+std::uint32_t left_by(sync::atomic<std::uint32_t>& holders) noexcept {
+  if (planted::is(planted::receipt_by_load_store)) {
+    const std::uint32_t left = holders.load(sync::acquire) - 1;
+    holders.store(left, sync::release);
+    return left;
+  }
+  return holders.fetch_sub(1, sync::acq_rel) - 1;              // pairs with the others' releases
+}
+
+}  // namespace
+
 event_receipt::event_receipt(from<void>&& caller) : shared_(new shared(std::move(caller))) {}
 
 event_receipt::event_receipt(const event_receipt& other) noexcept : shared_(other.shared_) {
@@ -373,7 +391,7 @@ event_receipt::event_receipt(const event_receipt& other) noexcept : shared_(othe
 }
 
 event_receipt::~event_receipt() {
-  if (shared_ == nullptr || shared_->holders.fetch_sub(1, sync::acq_rel) != 1) return;   // pairs with the others' releases
+  if (shared_ == nullptr || left_by(shared_->holders) != 0) return;
   try {
     std::move(shared_->caller).reply();
   } catch (...) {

@@ -17,6 +17,7 @@
 #include "otp/server_data.hpp"
 #include "process/process_timer.hpp"
 #include "process/signal.hpp"
+#include "runtime/planted.hpp"
 
 #include <algorithm>
 #include <exception>
@@ -68,6 +69,7 @@ void cancel_timeout(slot& self, machine_data& d, timer_kind kind, std::string_vi
   const auto t = find_timeout(d, kind, name);
   if (t == d.timeouts.end()) return;
   if (!t->zero) cancel_own_timer(self, t->timer);              // its tick may be on the way: the token will not be found
+  if (planted::is(planted::cancelled_timeout_kept)) return;
   if (node* event = take_timeout(d, t)) dispose(event, exit_reason::normal);
 }
 
@@ -161,7 +163,8 @@ void pump(slot& self, machine_data& d) {
   d.pumping = true;
   node* tick = make_node(node_kind::tick, tick_payload{tick_payload::machine_queue, 0});
   tick->serial = self.serial.load(sync::relaxed);
-  prepend(self, tick);
+  if (planted::is(planted::pump_behind_mail)) static_cast<void>(start_own_timer(self, 1, tick));
+  else prepend(self, tick);
 }
 
 /// An event of the machine's own making, or one that it has put aside.
@@ -253,7 +256,7 @@ bool note_dropped(const reply_ticket& to, const slot* server) noexcept {
 
 machine_data::~machine_data() {
   while (!queue.empty()) dispose(queue.pop_front(), dying_of);
-  while (!postponed.empty()) dispose(postponed.pop_front(), dying_of);
+  while (!postponed.empty() && !planted::is(planted::postponed_forgotten)) dispose(postponed.pop_front(), dying_of);
   for (const machine_timeout& t : timeouts)
     if (t.event != nullptr) dispose(t.event, exit_reason::normal);
 }

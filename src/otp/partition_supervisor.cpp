@@ -3,30 +3,36 @@
 // partition_supervisor: an ordinary supervisor whose children put themselves into a table when they start. So a restart mends
 // the way to a partition by itself, whoever decided on it.
 //
-// A cell of the table is two words. The one writer, the supervisor, takes the serial away, changes the place, and puts the new
-// serial there; a reader who finds the same serial before and after the place has a pid that belongs together. Serials are
-// never used twice.
+// A cell of the table has two entries, of which `now` names the one that counts: so a reader never meets a partition without a
+// process while it is being replaced. The one writer, the supervisor, fills the other entry and then moves `now`. A reader who
+// finds the same `now` before and after has read an entry that was not touched meanwhile.
 #include <coppice/otp/partition_supervisor.hpp>
 
 #include <coppice/base/detail/sync.hpp>
 #include <coppice/process/process.hpp>
 
 #include "process/system.hpp"
+#include "runtime/planted.hpp"
 
 #include <memory>
 #include <stdexcept>
 
 namespace coppice {
 
+namespace planted = internal::planted;
 namespace sync = detail::sync;
 
 namespace detail {
 
 struct partition_cells {
   explicit partition_cells(std::size_t n) : most(n), size(n), cells(std::make_unique<cell[]>(n)) {}
-  struct cell {
+  struct entry {
     sync::atomic<std::uint64_t> serial{0, "partition serial"};
     sync::atomic<slot*> where{nullptr, "partition"};
+  };
+  struct cell {
+    sync::atomic<std::uint64_t> now{0, "partition now"};     // how often it was put; 0: never
+    entry of[2];
   };
   sync::atomic<std::uint32_t> holders{1};
   const std::size_t most;
@@ -49,18 +55,23 @@ pid partition_table::at(std::size_t number) const noexcept {
   if (number >= most()) return {};
   const partition_cells::cell& c = cells_->cells[number];
   for (;;) {
-    const std::uint64_t serial = c.serial.load(sync::acquire);        // pairs with put: the place is at least as new
-    slot* where = c.where.load(sync::acquire);                        // pairs with put: so is the serial below
-    if (c.serial.load(sync::relaxed) == serial) return serial != 0 ? pid::of(where, serial) : pid{};
+    const std::uint64_t now = c.now.load(sync::acquire);              // pairs with put: the entry is at least as new
+    if (now == 0) return {};
+    const partition_cells::entry& e = c.of[now % 2];
+    const std::uint64_t serial = e.serial.load(sync::acquire);        // pairs with put: whoever sees a later one ...
+    slot* where = e.where.load(sync::acquire);                        // ... sees a later `now` below
+    if (c.now.load(sync::relaxed) == now || planted::is(planted::partition_unchecked)) return pid::of(where, serial);
     sync::relax();
   }
 }
 
 void partition_table::put(std::size_t number, pid who) const noexcept {
   partition_cells::cell& c = cells_->cells[number];
-  c.serial.store(0, sync::relaxed);
-  c.where.store(who.where(), sync::release);
-  c.serial.store(who.serial(), sync::release);
+  const std::uint64_t next = c.now.load(sync::relaxed) + 1;
+  partition_cells::entry& e = c.of[next % 2];
+  e.where.store(who.where(), sync::release);
+  e.serial.store(who.serial(), sync::release);
+  c.now.store(next, sync::release);
 }
 
 void throw_no_partitions() { throw exit_error(exit_reason::noproc, "partition: the supervisor has no partitions"); }

@@ -79,6 +79,12 @@ enum fault : int {
   left_alone_while_stuck,     // what a worker holds is for it alone although it stands still
   starter_counted_twice,      // a starter that is killed after it has handed its child over counts for two
   starter_unguarded,          // a starter goes on waiting for a child whose supervisor has ended
+  cancelled_timeout_kept,     // a machine keeps a timeout that it cancels, unless its timer can still be stopped
+  pump_behind_mail,           // what a machine has in line comes behind its mailbox
+  postponed_forgotten,        // a machine that ends does not answer the calls that it has postponed
+  receipt_by_load_store,      // who holds the receipt of a sync_notify is counted by load and store
+  handler_failure_ends_event, // the handlers behind one that fails do not get the event
+  partition_unchecked,        // a reader takes a place and a serial that do not belong together
   count
 };
 

@@ -101,7 +101,7 @@ class partition_supervisor {
   /// Who serves `key`: integers go to |key| mod n, everything else by its hash; the same key to the same partition as long as n
   /// is the same.
   /// Returns: a process that may have ended and is being restarted; no process before its first start.
-  /// Fails:   exit_error{noproc} when there are no partitions.   Cost: a division and three loads.   Spec: SV-121.
+  /// Fails:   exit_error{noproc} when there are no partitions.   Cost: a division and five loads.   Spec: SV-121.
   template <class Key>
   pid whereis(const Key& key) const {
     const std::size_t n = table_.size();

@@ -93,6 +93,12 @@ constexpr row table[] = {
     {planted::lanes_out_of_sight, "the lanes of priorities are not looked at before sleep", "scheduler_lanes"},
     {planted::starter_counted_twice, "a starter counts twice", "parallel_start_starter_killed"},
     {planted::starter_unguarded, "a starter outlives its supervisor", "parallel_start_supervisor_killed"},
+    {planted::cancelled_timeout_kept, "a cancelled timeout is kept", "machine_timers"},
+    {planted::pump_behind_mail, "what is in line comes behind the mailbox", "machine_timers"},
+    {planted::postponed_forgotten, "postponed calls are forgotten at the end", "machine_ends"},
+    {planted::receipt_by_load_store, "a receipt counted by load and store", "event_distant_handlers"},
+    {planted::handler_failure_ends_event, "an event ends at a handler that fails", "event_come_and_go"},
+    {planted::partition_unchecked, "a partition's serial is not looked at again", "partition_read_against_put"},
 };
 
 }  // namespace

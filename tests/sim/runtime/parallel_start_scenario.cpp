@@ -22,11 +22,14 @@ struct silence {
 };
 
 struct victim { pid who; };
+struct sign {};
+struct waiting { pid who; };
 struct go {};
 
-enum class lot { starts, fails, dies_at_once, loses_its_starter, hangs };
+enum class lot { starts, fails, dies_at_once, loses_its_starter, gives_sign, waits, hangs };
 
-/// A child whose init does what its lot is. Told to `killer`: its starter, or, of one that hangs, its supervisor.
+/// A child whose init does what its lot is. Told to `killer`: its starter, or, of one that hangs, its supervisor. With
+/// one that loses its starter, another gives the sign for it, and a third waits until that is done.
 struct twin {
   sync::atomic<int>* alive = nullptr;
   init_outcome<> init(sync::atomic<int>* a, lot mine, pid killer) {
@@ -38,6 +41,8 @@ struct twin {
       case lot::fails: return fail(exit_reason("no"));
       case lot::dies_at_once: send(killer, victim{self()}); break;
       case lot::loses_its_starter: send(killer, victim{above.front()}); break;
+      case lot::gives_sign: send(killer, sign{}); break;
+      case lot::waits: send(killer, waiting{self()}), receive<go>(); break;
       case lot::hangs: send(killer, victim{above.at(1)}), receive<go>();
     }
     return ok();
@@ -49,25 +54,35 @@ struct twin {
   }
 };
 
-/// What a start comes to whose middle child has this lot; nobody lives after it and after a stop.
+/// What a start comes to whose first child has this lot; nobody lives after it and after a stop.
 void start_three(lot of_one, bool may_start, bool may_fail) {
   const silence nobody_listens;
-  sync::atomic<int> alive{0, "children"};
+  sync::atomic<int> first{0, "first child"}, others{0, "other children"};
   world w({.workers = 2});
-  const pid killer = spawn([] { receive([](victim v) { exit(v.who, exit_reason::kill); }); });
-  const auto one = [&](const char* id, lot mine) { return child<twin>({.id = id, .restart = temporary}, &alive, mine, killer); };
+  const bool by_sign = of_one == lot::loses_its_starter;
+  const pid killer = spawn([by_sign] {
+    const pid who = receive<victim>().who;
+    if (by_sign) receive<sign>();
+    const reference end = monitor(who);
+    exit(who, exit_reason::kill);
+    await_end(end);
+    send(receive<waiting>().who, go{});
+  });
+  const auto one = [&](const char* id, lot mine, sync::atomic<int>& alive) { return child<twin>({.id = id, .restart = temporary}, &alive, mine, killer); };
   const auto started = try_start_supervisor(
-      {.start_in_parallel = true, .children = {one("a", lot::starts), one("b", of_one), one("c", lot::starts)}});
+      {.start_in_parallel = true, .children = {one("a", of_one, first), one("b", by_sign ? lot::gives_sign : lot::starts, others), one("c", by_sign ? lot::waits : lot::starts, others)}});
   sim::check(started ? may_start : may_fail, "a start came to something else");
   if (started) {
     const child_counts now = started->count_children();
     sim::check(now.active == now.specs && now.specs >= 2, "children that are known run");
     stop(started->id());
+  } else if (of_one != lot::hangs) {
+    sim::check(others.load(sync::relaxed) == 0, "a start failed and left a child");
   }
   exit(killer, exit_reason::kill);
   for (std::vector<pid> left; !(left = processes()).empty();)
     for (const pid p : left) await_end(p);                   // who is forgotten stays, and so does this
-  sim::check(alive.load(sync::relaxed) == 0, "an orphan");
+  sim::check(first.load(sync::relaxed) == 0 && others.load(sync::relaxed) == 0, "an orphan");
 }
 
 void one_fails() { start_three(lot::fails, false, true); }

@@ -76,6 +76,15 @@ TEST_CASE("SV-42 an attempt that was cancelled is not made; a replacement has th
 TEST_CASE("SV-15 children that start in parallel: one fails, dies, loses its starter, or all lose their supervisor; nobody is forgotten") {
   check({"parallel_start_one_fails", "parallel_start_one_dies", "parallel_start_starter_killed", "parallel_start_supervisor_killed"});
 }
+TEST_CASE("SE-12 SE-34 of a machine's events none is lost, doubled or overtaken, no cancelled timeout comes; SE-41 who waits hears of its end") {
+  check({"machine_timers", "machine_ends"});
+}
+TEST_CASE("SE-62 SE-68 SE-69 handlers come, are swapped, crash and go: no event is lost, sync_notify comes back when all have seen it") {
+  check({"event_come_and_go", "event_distant_handlers", "event_supervised"});
+}
+TEST_CASE("SV-122 SV-123 the way to a partition that is restarted never leads to a mixture of two") {
+  check({"partition_read_against_put", "partition_restarted_while_asked", "partition_resized_while_asked"});
+}
 TEST_CASE("AT-1 what a reader looks at is not freed; AT-2, AT-10 swaps and resets make one chain") {
   check({"epoch_read_against_reset", "epoch_announced", "epoch_forced", "epoch_view_over_wait", "epoch_swap"});
 }
