@@ -11,8 +11,10 @@
 #include <coppice/otp/gen_event.hpp>
 #include <coppice/otp/gen_server.hpp>
 #include <coppice/process/process.hpp>
+#include <coppice/process/receive.hpp>
 
 #include "otp/server_data.hpp"
+#include "process/mailbox.hpp"
 #include "process/slot.hpp"
 #include "runtime/planted.hpp"
 
@@ -43,6 +45,7 @@ struct ordered_job {
 };
 
 struct handler_process {
+  static constexpr server_options options{.trap_exit = true};  // its terminate runs when the manager ends
   const handler_class* cls = nullptr;
   owned_value state{};
 
@@ -66,12 +69,21 @@ struct handler_process {
   }
   void terminate(const exit_reason& why) {
     if (gone || cls->terminate == nullptr) return;
-    cls->terminate(state.value, {why.is_quiet() ? handler_end::stopped : handler_end::error, why});
+    cls->terminate(state.value, {failed ? handler_end::error : handler_end::stopped, why});
+  }
+  outcome<void> handle_info(exit_signal s) {                   // of whom it is linked to, or of whoever wants it to end
+    if (s.reason.is(exit_reason::normal)) return noreply();
+    return fails(std::move(s.reason));
   }
 
   bool gone = false;                                           // its terminate has run
+  bool failed = false;
 
  private:
+  outcome<void> fails(exit_reason why) {
+    failed = true;
+    return stop(std::move(why));
+  }
   outcome<void> after(handler_turn& turn) {
     switch (turn.said) {
       case handler_turn::keep:
@@ -81,8 +93,8 @@ struct handler_process {
         gone = true;
         if (turn.to != &turn_is_over && cls->terminate != nullptr) cls->terminate(state.value, {handler_end::removed});
         return stop();
-      case handler_turn::swap: return stop(exit_reason("swap_to: a handler in a process of its own cannot be swapped"));
-      case handler_turn::failed: return stop(turn.why);
+      case handler_turn::swap: return fails(exit_reason("swap_to: a handler in a process of its own cannot be swapped"));
+      case handler_turn::failed: return fails(turn.why);
     }
     return noreply();
   }
@@ -219,13 +231,23 @@ void event_core::remove(handler_entry& e, const handler_end& end, bool terminate
   leave_supervisor(gone.supervisor);
 }
 
+namespace {
+
+void end_and_wait(pid process, const exit_reason& why) {
+  const reference gone = monitor(process);
+  exit(process, why);
+  receive(when([&](const down& d) { return d.ref == gone; }, [](down) {}));
+}
+
+}  // namespace
+
 void event_core::stop(const exit_reason& why) {
   while (!handlers_.empty()) {
     handler_entry& e = handlers_.front();
     e.supervisor = {};                                         // its link tells
     const pid process = e.process;
     remove(e, {handler_end::stopped, why}, true);
-    if (process) exit(process, exit_reason::shutdown);
+    if (process) end_and_wait(process, why);
   }
 }
 
@@ -326,12 +348,14 @@ void handler_threw(handler_turn& turn) noexcept {
     return;
   }
   turn.said = handler_turn::failed;
-  if (me == nullptr || !has(*me, leaving)) {
-    turn.why = exit_reason::from_current_exception();
-    return;
-  }
-  clear(*me, leaving);
-  turn.why = ext_of(*me).pending;
+  turn.why = what_handler_threw();
+}
+
+exit_reason what_handler_threw() noexcept {
+  slot* me = current_slot();
+  if (me == nullptr) return exit_reason::from_current_exception();
+  if (has(*me, doomed)) return ext_of(*me).pending;             // the manager ends with the handler
+  return has(*me, leaving) ? internal::take_back_exit(*me) : exit_reason::from_current_exception();
 }
 
 handler_error not_a_process() {

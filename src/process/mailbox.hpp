@@ -249,6 +249,9 @@ void doom(slot& s, const exit_reason& why, bool untrappable) noexcept;
 /// Ends an owned process: names, timers, state, links, monitors, mailbox, slot. The slot is not the caller's afterwards.
 void end_process(slot& s, const exit_reason& why) noexcept;
 [[noreturn]] void throw_unwind();
+/// Inside `catch (...)`: who has run something for somebody else takes an exit(reason) as that one's end; the handler goes on.
+/// Returns: the reason.
+exit_reason take_back_exit(detail::slot& self) noexcept;
 
 // --- reply slots -----------------------------------------------------------------------------------------------------
 

@@ -350,4 +350,10 @@ void mark_handler_failed() noexcept {
   throw detail::unwind{};
 }
 
+exit_reason take_back_exit(slot& self) noexcept {
+  clear(self, detail::leaving);
+  if (void* frame = here().on->user) static_cast<detail::handler_frame*>(frame)->then_do = detail::after::nothing;
+  return detail::ext_of(self).pending;
+}
+
 }  // namespace coppice::internal

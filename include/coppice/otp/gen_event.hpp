@@ -126,6 +126,8 @@ owned_value own_value(T&& value) {
 /// Inside `catch (...)`: what the handler threw, into the turn. exit(reason) of a handler is its own end; a signal that ends
 /// the manager is not.
 void handler_threw(handler_turn& turn) noexcept;
+/// The same outside a turn. Returns: what it failed with.
+exit_reason what_handler_threw() noexcept;
 
 // --- making and ending -----------------------------------------------------------------------------------------------
 
@@ -177,7 +179,7 @@ void* make_from(void* arguments, exit_reason& why) noexcept {
   try {
     return std::apply([&](A&... a) { return made_handler<H>(why, std::move(a)...); }, *static_cast<std::tuple<A...>*>(arguments));
   } catch (...) {
-    why = exit_reason::from_current_exception();
+    why = what_handler_threw();
     return nullptr;
   }
 }
@@ -196,7 +198,7 @@ void* exchange_from(void* old, const handler_end& end, void* arguments, exit_rea
           if constexpr (std::is_void_v<T>) static_cast<Old*>(old)->terminate(end), handed.emplace();
           else handed.emplace(static_cast<Old*>(old)->terminate(end));
         } catch (...) {
-          // It could not say what to hand over: the new one learns that there is nothing.
+          (void)what_handler_threw();   // It could not say what to hand over: the new one learns that there is nothing.
         }
       }
     }
@@ -207,7 +209,7 @@ void* exchange_from(void* old, const handler_end& end, void* arguments, exit_rea
         },
         *static_cast<std::tuple<A...>*>(arguments));
   } catch (...) {
-    why = exit_reason::from_current_exception();
+    why = what_handler_threw();
     return nullptr;
   }
 }
@@ -275,7 +277,7 @@ void run_handler_end(void* state, const handler_end& end) noexcept {
   try {
     static_cast<void>(static_cast<H*>(state)->terminate(end));
   } catch (...) {
-    // It is gone in any case.
+    (void)what_handler_threw();   // It is gone in any case.
   }
 }
 
@@ -536,7 +538,7 @@ class event_manager {
         state = std::move(next);
         ++replaced;
       } catch (...) {
-        // SE-71: that one keeps its state.
+        (void)detail::what_handler_threw();   // SE-71: that one keeps its state.
       }
     }
     return replaced;

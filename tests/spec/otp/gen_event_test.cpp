@@ -175,6 +175,44 @@ TEST_CASE("SE-64 a handler that throws is reported and removed; the others get t
   CHECK(j.has("moody error: own wish"));
 }
 
+namespace {
+
+/// Leaves by exit(reason) where it can.
+struct leaver {
+  bool at_start = false;
+  void init(bool now) {
+    if (now) exit(exit_reason("not me"));
+  }
+  void handle_event(tick) {}
+  int handle_call(how_many) { exit(exit_reason("no answer")); }
+  void terminate(const handler_end&) { exit(exit_reason("last wish")); }
+};
+
+}  // namespace
+
+TEST_CASE("SE-61 SE-64 a handler that calls exit(reason), wherever, ends alone") {
+  own_world w;
+  const auto m = start<alarms>();
+  CHECK(to_text(try_add_handler<leaver>(m, {}, true).reason()) == "not me");
+  CHECK(alive(m.id()));
+  add_handler<leaver>(m, {}, false);
+  CHECK(to_text(try_delete_handler<leaver>(m).error().reason()) == "last wish");
+  CHECK(names_of(m).empty());
+  add_handler<leaver>(m, {}, false);
+  const auto failed = try_call_handler<leaver>(m, how_many{});
+  REQUIRE(!failed);
+  CHECK(to_text(failed.error().reason()) == "no answer");
+  CHECK(names_of(m).empty());
+  add_handler<leaver>(m, {}, false);
+  swap_handler<leaver, counter>(m, {}, std::string("c"));
+  CHECK(names_of(m) == lines{"counter"});
+  CHECK_THROWS_AS((swap_handler<counter, leaver>(m, {}, true)), handler_error);
+  CHECK(names_of(m).empty());
+  add_handler<counter>(m);
+  CHECK(replace_handler_state<counter>(m, [](counter) -> counter { exit(exit_reason("no change")); }) == 0);
+  CHECK(names_of(m) == lines{"counter"});
+}
+
 TEST_CASE("SE-65 a call reaches one handler; an unknown one is told; one that throws is removed") {
   own_world w;
   const auto m = start<alarms>();
@@ -282,6 +320,20 @@ TEST_CASE("SE-70 the end of the manager is the end of its handlers") {
     exit(exit_reason::shutdown);
   }).is(exit_reason::shutdown));
   CHECK(eventually([&] { return j.has("c stopped: shutdown"); }));
+}
+
+TEST_CASE("SE-70 SE-72 the end of the manager reaches a handler in a process of its own") {
+  journal j;
+  own_world w;
+  booked here(j);
+  const auto m = start<alarms>();
+  add_handler<counter>(m, {.own_process = true}, std::string("far"));
+  stop(m);
+  CHECK(j.lines() == lines{"far stopped"});
+  const auto n = start<alarms>();
+  add_handler<counter>(n, {.own_process = true}, std::string("far"));
+  stop(n, exit_reason("broken"));
+  CHECK(j.lines() == lines{"far stopped", "far stopped: broken"});
 }
 
 TEST_CASE("SE-71 states are shown and replaced; a change that throws leaves that state") {
