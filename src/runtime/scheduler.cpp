@@ -7,6 +7,7 @@
 #include "runtime/fault_handler.hpp"
 #include "runtime/planted.hpp"
 #include "runtime/pools.hpp"
+#include "runtime/thread_glance.hpp"
 
 #include <coppice/base/assert.hpp>
 
@@ -80,6 +81,7 @@ void scheduler::enter_worker(void* raw) {
   worker& w = *static_cast<worker*>(raw);
   thread_block& block = here();
   block.at = &w;
+  w.os_thread.store(own_thread_number(), sync::relaxed);
   block.clock = sync::now();
   install_thread_alternate_stack();
   w.of->loop(w);

@@ -38,6 +38,7 @@ struct worker {
   scheduler* of = nullptr;
   unsigned index = 0;
   bool spare = false;
+  sync::atomic<std::int32_t> os_thread;  // its number in the operating system; 0: unknown
   lifo_slot<runnable> lifo;              // what runs next; the monitor takes from it when the worker is stuck
   local_queue<runnable> queue;
   sync::atomic<std::uint64_t> tick;      // one more for each thing run; the monitor compares
@@ -223,6 +224,7 @@ class scheduler {
   void monitor();
   void be_impatient(watch& seen) noexcept;
   bool look_at_workers(watch& seen, unsigned count) noexcept;
+  bool another_would_help(watch& seen, unsigned count) noexcept;
   std::uint64_t patience_of(std::uint64_t turns, std::uint64_t done, std::int64_t elapsed) const noexcept;
   void free_stuck(worker& w) noexcept;
   void set_aside(std::uint64_t who) noexcept;

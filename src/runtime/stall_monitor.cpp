@@ -2,13 +2,15 @@
 //
 // The monitor thread: once a millisecond it looks at what each worker has done. A busy worker whose tick stands still is stuck
 // (a long computation, a blocking system call): what it holds is given to the others, its timers are fired for it, and
-// if nobody is free a spare worker is started. One that does very much, in small pieces, is left alone: its queue goes round in
+// if nobody is free a spare worker is started, unless all it lacks is a core (thread_glance.hpp). One that does very much, in small pieces, is left alone: its queue goes round in
 // less time than it would take to carry part of it to another core. When everything is idle the monitor sleeps too.
 #include "runtime/scheduler.hpp"
 
 #include "runtime/crowding.hpp"
 #include "runtime/planted.hpp"
+#include "runtime/thread_glance.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <utility>
 
@@ -18,6 +20,7 @@ namespace {
 
 constexpr std::int64_t period = 1'000'000;
 constexpr std::int64_t longest_wait = 2 * period;
+constexpr int long_stuck = 5;                // looks: then another worker is started, whatever the reason
 constexpr int idle_rounds = 20;              // all parked for so long: the monitor sleeps as well
 
 }  // namespace
@@ -29,7 +32,11 @@ struct scheduler::watch {
   std::int64_t at = sync::now();             // when that was
   std::int64_t elapsed = 0;                  // since the one before
   bool waited = false;                       // work was in sight, too
+  std::int64_t core_awaited[most];           // of each worker that was stuck and might run at the last look; else -1
+  int stuck[most] = {};                      // for how many looks in a row
   crowding crowd;
+
+  watch() noexcept { std::ranges::fill(core_awaited, -1); }
 };
 
 void scheduler::enter_monitor(void* raw) { static_cast<scheduler*>(raw)->monitor(); }
@@ -66,9 +73,24 @@ void scheduler::monitor() {
     }
     if (parked_.load(sync::seq_cst) != 0)
       wake_one();
-    else if (searching_.load(sync::seq_cst) == 0 && n < most)
+    else if (searching_.load(sync::seq_cst) == 0 && n < most && another_would_help(seen, n))
       add_worker(true);
   }
+}
+
+/// Whether one of the stuck workers keeps others from nothing but work: it waits for something, at once; it computes, if that is still so at
+/// the next look. Who has waited for a core most of the time since would only wait for it together with the other, up to a few looks.
+bool scheduler::another_would_help(watch& seen, unsigned count) noexcept {
+  bool helps = false;
+  for (unsigned i = 0; i < count; ++i) {
+    const std::int64_t before = std::exchange(seen.core_awaited[i], -1);
+    if (seen.stuck[i] == 0) continue;
+    const int number = workers_[i]->os_thread.load(sync::relaxed);
+    const thread_glance now = number != 0 ? glance_at(number) : thread_glance{};
+    if (now.may_run) seen.core_awaited[i] = now.core_awaited;
+    helps |= !now.may_run || seen.stuck[i] >= long_stuck || (before >= 0 && now.core_awaited - before < seen.elapsed / 2);
+  }
+  return helps;
 }
 
 /// Nobody is awake: what comes now is anybody's.
@@ -107,6 +129,8 @@ bool scheduler::look_at_workers(watch& seen, unsigned count) noexcept {
     const bool aside = w.aside.load(sync::relaxed) != 0;
     const bool stuck = !aside && turns == 0 && w.busy.load(sync::relaxed) != 0;
     stuck_somewhere |= stuck;
+    seen.stuck[i] = stuck ? seen.stuck[i] + 1 : 0;
+    if (!stuck) seen.core_awaited[i] = -1;
     if (stuck || aside) {
       free_stuck(w);
       fire_timers(w, now);
