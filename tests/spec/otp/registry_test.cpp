@@ -8,6 +8,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <memory>
 #include <set>
@@ -75,6 +76,39 @@ TEST_CASE("EX-80 a registry has a process with a name; its options are what it w
     CHECK(e.holder() == r.id());
   }
   CHECK_THROWS_AS(registry<std::string>({.partitions = 0}), std::invalid_argument);
+}
+
+namespace {
+
+/// Large, and of fields that nobody can print.
+class crate {
+ public:
+  explicit crate(int n) : number_(n) {}
+  friend bool operator==(const crate&, const crate&) = default;
+
+ private:
+  friend struct std::hash<crate>;
+  int number_;
+  std::array<char, 100'000> load_{};
+};
+
+}  // namespace
+
+template <>
+struct std::hash<crate> {
+  std::size_t operator()(const crate& c) const noexcept { return std::hash<int>{}(c.number_); }
+};
+
+TEST_CASE("EX-80 a key may be large, and need not be printable: its type stands for it") {
+  own_world w;
+  registry<crate> crates;
+  const auto one = std::make_unique<crate>(1), other = std::make_unique<crate>(2);
+  crates.register_self(*one);
+  CHECK(crates.whereis(*one) == self());
+  CHECK(!crates.whereis(*other));
+  const auto again = crates.try_register_self(*one);
+  REQUIRE(!again);
+  CHECK(std::string(again.error().what()).find("crate") != std::string::npos);
 }
 
 TEST_CASE("EX-80 keys are values of any type that can be compared, and are compared exactly") {

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// spec: EX-80
+// expect: coppice: a registry's key is copied, compared by == and hashed: it needs std::hash, or fields that have it
+#include <coppice/otp/registry.hpp>
+
+#include <memory>
+
+using namespace coppice;
+
+int main() { registry<std::unique_ptr<int>> rooms; }
