@@ -3,6 +3,7 @@
 // Who is started again, when, how often, and what becomes of an attempt that fails.
 #include <doctest/doctest.h>
 
+#include "otp/supervisor_core.hpp"
 #include "spec/otp/supervisor_world.hpp"
 
 using namespace coppice;
@@ -357,6 +358,23 @@ TEST_CASE("SV-45 a child may back off: it comes back later, and the wait grows")
   }
   CHECK(s.about().restarts == 4);
   stop(s.id());
+}
+
+TEST_CASE("SV-45 the wait grows by its factor up to its longest, and jitter spreads it to both sides") {
+  own_world world;
+  const back_off even{.min = 10ms, .max = 100ms, .factor = 2, .jitter = 0};
+  std::vector<duration> waits;
+  for (const unsigned failures : {0u, 1u, 2u, 3u, 4u, 1'000'000u}) waits.push_back(internal::back_off_time(even, failures));
+  CHECK(waits == std::vector<duration>{10ms, 20ms, 40ms, 80ms, 100ms, 100ms});
+  const back_off spread{.min = 10ms, .max = 100ms, .factor = 2, .jitter = 0.5};
+  int shorter = 0, longer = 0;
+  for (int i = 0; i != 200; ++i) {
+    const duration wait = internal::back_off_time(spread, 1);
+    CHECK((wait >= 10ms && wait <= 30ms));
+    if (wait < 18ms) ++shorter;
+    if (wait > 22ms) ++longer;
+  }
+  CHECK((shorter > 20 && longer > 20));
 }
 
 TEST_CASE("SV-45 a limit of its own gives up one child and leaves the others alone") {
