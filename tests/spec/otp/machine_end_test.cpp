@@ -182,10 +182,27 @@ struct stumbler {
   struct a {};
   struct b {};
   using all = states<a, b>;
-  next<b> handle(a&, bring) { return b{}; }
+  next<b> handle(a&, bring x) {
+    if (x.what == 2) return {keep, named_timeout{"later", 1h}};
+    return b{};
+  }
   void handle(b&, bring) {}
+  void handle(auto&, named_timeout) {}
   void enter(b&) { throw std::logic_error("stumbled"); }
 };
+
+/// Puts other handlers in the place of its own, and they ask for those that were there before.
+struct swapper {
+  struct only {};
+  struct others;
+  using all = states<only>;
+  using handlers = handler_sets<others>;
+  next<> handle(only&, bring);
+};
+struct swapper::others {
+  next<> handle(swapper&, only&, bring) { return {keep, pop_handlers()}; }
+};
+next<> swapper::handle(only&, bring) { return {keep, change_handlers<others>(this)}; }
 
 exit_reason end_after(auto server, auto&& what) {
   const reference ref = monitor(server);
@@ -250,6 +267,9 @@ TEST_CASE("SE-41 an action that is not possible ends the machine and says why") 
   };
   CHECK(text_after(1).find("state_timeout in a state that has no handle(state&, state_timeout)") != std::string::npos);
   CHECK(text_after(3).find("pop_handlers, but none were pushed") != std::string::npos);
+  const auto changed = start<swapper>();
+  cast(changed, bring{1});                                   // changed, not pushed
+  CHECK(to_text(end_after(changed, [&] { cast(changed, bring{1}); })).find("pop_handlers, but none were pushed") != std::string::npos);
   const auto fine = start<clumsy>();
   cast(fine, bring{2});
   CHECK(sys::get_status(fine).timeouts.size() == 1);
@@ -366,11 +386,14 @@ TEST_CASE("SE-44 replace_state, suspend and the trace work on machines") {
 
 TEST_CASE("SE-41 the report of a machine that fails on its way into a state says so") {
   own_world w;
-  const auto m = start<stumbler>();
-  const exit_reason why = end_after(m, [&] { cast(m, bring{1}); });
-  CHECK(to_text(why) == "std::logic_error: stumbled");
-  const auto reports = w.reports.of("server", m);
-  REQUIRE(reports.size() == 1);
-  CHECK(reports[0].headline.find("in enter after handle(bring{what: 1})") != std::string::npos);
-  CHECK(field_of(reports[0], "state") == "b{} of stumbler{}");
+  for (const bool timeout_runs : {false, true}) {
+    const auto m = start<stumbler>();
+    if (timeout_runs) cast(m, bring{2});
+    const exit_reason why = end_after(m, [&] { cast(m, bring{1}); });
+    CHECK(to_text(why) == "std::logic_error: stumbled");
+    const auto reports = w.reports.of("server", m);
+    REQUIRE(reports.size() == 1);
+    CHECK(reports[0].headline.find("in enter after handle(bring{what: 1})") != std::string::npos);
+    CHECK(field_of(reports[0], "state") == "b{} of stumbler{}");
+  }
 }

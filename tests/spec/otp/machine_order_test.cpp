@@ -88,6 +88,7 @@ struct timed {
       case 17: return {on{}, next_event(this, poll{17})};
       case 19: return {keep, state_timeout_with(this, 1h, beat{18}), update_state_timeout(this, beat{19}), hibernate};
       case 20: return {keep, event_timeout{1ms}};
+      case 22: return {keep, named_timeout_with(this, "a", 1ms, poll{1}), update_timeout(this, "a", poll{2})};
       case 21: return {keep, update_state_timeout(this, beat{21})};
       default: return keep;
     }
@@ -345,6 +346,10 @@ TEST_CASE("SE-33 infinity and cancel cancel; update changes what a running one b
   cast(m, do_it{10});
   CHECK(timeouts_of(m) == lines{"\"a\" (poll)"});
   CHECK(after_doing(11) == lines{"poll 11"});
+  const auto updated = start<timed>();
+  cast(updated, do_it{22});
+  CHECK(eventually([&] { return !without_enter(sys::get_state(updated).data.seen).empty(); }));
+  CHECK(without_enter(sys::get_state(updated).data.seen) == lines{"poll 2"});
   CHECK(after_doing(21) == lines{"beat 21"});
   const auto n = start<timed>();
   cast(n, do_it{12});
