@@ -2,6 +2,7 @@
 #
 # Every option of the build. A new one needs a page in docs/decisions/.
 option(COPPICE_APP "Build the room app: HTTP front, switchboard (needs Boost headers and OpenSSL)" ON)
+option(COPPICE_METRICS "Build the component that shows metrics in Prometheus' format (needs prometheus-cpp-core)" ON)
 option(COPPICE_SPDLOG "Build the log sink on top of spdlog (needs spdlog)" ON)
 option(COPPICE_CONFIG "Read TOML and JSON configuration files (needs toml++ and nlohmann-json headers; nothing is linked)" ON)
 option(COPPICE_THROW_TRACE "Build the component that records where exceptions are thrown (needs libdw)" ON)

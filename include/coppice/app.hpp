@@ -5,9 +5,11 @@
 
 #include <coppice/app/app_server.hpp>
 #include <coppice/app/event_stream.hpp>
+#include <coppice/app/health.hpp>
 #include <coppice/app/http_handler.hpp>
 #include <coppice/app/http_message.hpp>
 #include <coppice/app/http_server.hpp>
+#include <coppice/app/metrics.hpp>
 #include <coppice/app/request_body.hpp>
 #include <coppice/app/response_writer.hpp>
 #include <coppice/app/router.hpp>

@@ -15,6 +15,7 @@
 //  4. `loan` is set exactly while the phase is `lent`; `sock` and `buffer` are empty then.
 #include "app/body_reader.hpp"
 #include "app/http_core.hpp"
+#include "app/http_counts.hpp"
 #include "app/http_exchange.hpp"
 #include "app/http_loan.hpp"
 #include "app/http_parser.hpp"
@@ -89,6 +90,7 @@ connection::~connection() {
   drop_buffer(buffer);
   sock.close();
   if (listed) {
+    all_http.open.add_shared(-1);
     core.open.fetch_sub(1, sync::seq_cst);  // pairs with the listener's pause: it sees this, or we see it paused
     core.leave();
     if (core.accept_paused.load(sync::seq_cst) != 0) send_look(core.listener_now());
@@ -531,6 +533,7 @@ void look::answer(const http_response& r, const answer_form& form) {
 
 /// The request cannot be understood, or not be taken: one last answer.
 look::step look::refuse(const refusal& why) {
+  counts_of_refused().add(http_method::other, why.status, 0);
   answer(plain_answer(why.status, why.why), {.close = true});
   flush();
   begin_lingering();
@@ -687,6 +690,8 @@ void start_connection(http_core& core, int fd, const socket_peer& peer, std::str
     c.listed = true;
   }
   core.accepted.fetch_add(1, sync::relaxed);
+  all_http.accepted.add_shared(1);
+  all_http.open.add_shared(1);
   core.open.fetch_add(1, sync::relaxed);
   core.living.fetch_add(1, sync::relaxed);
   if (core.is_secure()) {

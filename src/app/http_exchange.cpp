@@ -2,6 +2,7 @@
 #include "app/http_exchange.hpp"
 
 #include "app/body_reader.hpp"
+#include "app/http_counts.hpp"
 #include "app/http_sender.hpp"
 #include "process/mailbox.hpp"
 #include "process/signal.hpp"
@@ -112,14 +113,19 @@ void request_job::answer() {
   parts.peer = shared->peer;
   parts.is_secure = shared->is_secure;
   if (loan != nullptr) parts.source = &pieces.emplace(*shared, *loan);
+  request_count counted(parts.method);
+  parts.matched = &counted.route;
   const http_request request(parts);
   try {
     shared->response = shared->service.handler(request);
+    counted.status = shared->response.status;
   } catch (const detail::unwind&) {
     throw;
   } catch (const http_error& e) {
     shared->response = plain_answer(e.status(), e.what());
+    counted.status = e.status();
   } catch (...) {  // the crash report says what was asked
+    counted.status = 500;
     label(asked_for());
     throw;
   }

@@ -3,6 +3,8 @@
 
 #include <coppice/base/detail/sync.hpp>
 
+#include "app/http_counts.hpp"
+
 #include <memory>
 #include <stdexcept>
 #include <vector>
@@ -22,6 +24,7 @@ struct segment {
 struct compiled_route {
   route original;
   std::vector<segment> path;
+  internal::route_counts* counts;
 };
 
 }  // namespace
@@ -192,8 +195,10 @@ http_response route_table::dispatch(const http_request& request) const {
   if (request.path().starts_with('/')) {
     for (const compiled_route& r : routes) {
       if (!fits(r.path, request.path(), found)) continue;
-      if (answers(r.original, request.method()))
+      if (answers(r.original, request.method())) {
+        if (request.parts_.matched != nullptr) *request.parts_.matched = r.counts;
         return r.original.handler(request.with_parameters({found.of, found.count}));
+      }
       allowed.add(r.original.method);
     }
   } else if (request.path() == "*" && request.method() == http_method::options) {
@@ -217,7 +222,8 @@ router::~router() {
 void router::fill(detail::group_parts&& parts) {
   for (route& r : parts.routes) {
     std::vector<segment> path = compiled_path(r.path);
-    table_->routes.push_back({std::move(r), std::move(path)});
+    internal::route_counts& counts = internal::counts_of_route(r.method, r.path);
+    table_->routes.push_back({std::move(r), std::move(path), &counts});
   }
   if (parts.around.empty()) return;
   table_->around = [table = table_](const http_request& r) { return table->dispatch(r); };

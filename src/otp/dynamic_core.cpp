@@ -106,6 +106,7 @@ outcome<void> dynamic_core::restart_now(place c, bool at_first, const exit_reaso
     return noreply();
   }
   report_progress(spec, outcome.who(), false);
+  count_restart(spec);
   if (child.state == child_state::restarting) --restarting_;
   child.state = child_state::running;
   child.attempt = ++last_attempt_;

@@ -11,6 +11,7 @@
 #include <coppice/base/assert.hpp>
 
 #include "otp/gen_server_core.hpp"
+#include "process/class_counts.hpp"
 #include "process/signal.hpp"
 #include "process/system.hpp"
 #include "process/trace.hpp"
@@ -378,13 +379,24 @@ inline void run_on_stack_of_caller(call_record& r, slot& s, thread_block& block)
   settle_direct(r, me, false, ended);
 }
 
+inline void call_here(call_record& r, slot& s, thread_block& block) {
+  return has(s, leaf) ? call_leaf(r, block) : call_on_fiber(r, s, block);
+}
+
+/// If the handler waits, the time of its answer's way is in it, too.
+[[gnu::noinline]] void call_measured(call_record& r, slot& s, thread_block& block) {
+  const handler_time taken(s);
+  call_here(r, s, block);
+}
+
 /// The server is ours, and takes direct calls of this class; the handler is known.
 inline void call_claimed(call_record& r, slot& s, thread_block& block) {
   slot* const me = block.process;
   r.caller = me;
   if (me != nullptr) me->calling.store(&s, sync::relaxed);
   s.doing.store(r.target->type, sync::relaxed);       // stale as soon as the word is 0
-  return has(s, leaf) ? call_leaf(r, block) : call_on_fiber(r, s, block);
+  if (is_measured(count_message(s))) [[unlikely]] return call_measured(r, s, block);
+  call_here(r, s, block);
 }
 
 [[gnu::noinline]] void call_traced(call_record& r, slot& s, thread_block& block) {

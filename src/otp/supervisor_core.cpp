@@ -116,6 +116,7 @@ outcome<void> supervisor_core::restart_now(supervised& c, pid was, const exit_re
     return stop(exit_reason::shutdown);                        // SV-32: terminate stops the others
   }
   supervised* failed = start_again(c);
+  if (c.state == child_state::running) count_restart(c.spec);
   if (was) report_child_ended(c.spec, was, why, count, c.who, "not yet: it did not start");
   if (failed != nullptr) try_later(*failed);
   return noreply();

@@ -4,6 +4,7 @@
 #include <coppice/base/log_sink.hpp>
 
 #include "otp/server_data.hpp"
+#include "process/class_counts.hpp"
 
 namespace coppice::internal {
 
@@ -96,6 +97,10 @@ void report_progress(const child_spec& spec, pid who, bool by_hand) noexcept {
     add_child(r, spec);
     return r;
   });
+}
+
+void count_restart(const child_spec& spec) noexcept {
+  if (const detail::child_class* what = spec.start.what()) counts_of(what->key, what->name).restarted.add_shared(1);
 }
 
 }  // namespace coppice::internal

@@ -26,5 +26,7 @@ void report_shutdown_error(const child_spec& spec, pid who, const exit_reason& w
 /// One restart too many. `alone`: of a child with a limit of its own.
 void report_gave_up(const child_spec& spec, pid who, const exit_reason& why, const restart_count& count, bool alone) noexcept;
 void report_progress(const child_spec& spec, pid who, bool by_hand) noexcept;
+/// For the statistics of its class: it has ended by itself, and runs again.
+void count_restart(const child_spec& spec) noexcept;
 
 }  // namespace coppice::internal

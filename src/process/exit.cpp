@@ -4,6 +4,7 @@
 // monitors fire. Between the two the state is destroyed, so that who hears of a death also sees its destructors' work.
 #include <coppice/base/assert.hpp>
 
+#include "process/class_counts.hpp"
 #include "process/crash_report.hpp"
 #include "process/mailbox.hpp"
 #include "process/names.hpp"
@@ -98,7 +99,10 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
   const bool counted = !has(s, detail::thread_proxy);
   detail::set(s, detail::ending);
   if (tracing() && counted) [[unlikely]] trace_exited(s, why);
-  if (s.cls->handles != nullptr) s.cls->handles->ended(s, why);
+  if (s.cls->handles != nullptr) {
+    s.cls->handles->ended(s, why);
+    count_end(s, !why.is_quiet());
+  }
   extension* e = s.ext;
   result_place* const result = place_of(s);     // the state is destroyed before the result is told
 
@@ -131,7 +135,7 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
     }
   }
 
-  const std::uint16_t size_class = s.size_class;
+  const std::uint8_t size_class = s.size_class;
   s.cls = nullptr;
   s.calling.store(nullptr, sync::relaxed);
   s.doing.store(nullptr, sync::relaxed);

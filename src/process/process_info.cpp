@@ -45,7 +45,7 @@ void describe(slot* target, void* raw) {
   out.queue_length = s.length.load(sync::relaxed);
   out.traps_exits = detail::has(s, detail::trapping);
   if (const message_descriptor* doing = s.doing.load(sync::relaxed)) out.doing = doing->name;
-  out.memory_bytes = sizeof(slot) + s.room + (detail::has(s, detail::boxed) ? s.cls->state_size : 0);
+  out.memory_bytes = sizeof(slot) + detail::room_in(s) + (detail::has(s, detail::boxed) ? s.cls->state_size : 0);
   out.ancestors = detail::ancestors_of(s);
   out.callers = internal::callers_of(s);
   out.priority = s.placement == detail::placed_high ? priority::high

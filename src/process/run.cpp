@@ -6,6 +6,7 @@
 // The life of a turn: run_owned -> run_on_fiber / resume -> turn -> behaviour's handle, or the body -> leave.
 #include <coppice/base/assert.hpp>
 
+#include "process/class_counts.hpp"
 #include "process/mailbox.hpp"
 #include "process/signal.hpp"
 #include "process/system.hpp"
@@ -36,6 +37,11 @@ void run_body(slot& s) {
   end_process(s, why);
 }
 
+[[gnu::noinline]] void handle_measured(slot& s, node* n) noexcept {
+  const handler_time taken(s);
+  s.cls->handles->handle(s, n);
+}
+
 /// One turn of `s`, on its fiber: up to `budget` messages.
 void turn(slot& s, int budget) noexcept {
   const std::uint64_t serial = s.serial.load(sync::relaxed);
@@ -64,7 +70,10 @@ void turn(slot& s, int budget) noexcept {
       return;
     }
     if (tracing()) [[unlikely]] trace_received(s, n->type);
-    s.cls->handles->handle(s, n);
+    if (is_measured(count_message(s))) [[unlikely]]
+      handle_measured(s, n);
+    else
+      s.cls->handles->handle(s, n);
     if (s.serial.load(sync::relaxed) != serial) return;   // it ended; the slot is not ours any more
   }
 }

@@ -215,7 +215,7 @@ struct slot : internal::runnable {             // {next}: run-queue link
   sync::var<node*> fifo{nullptr, "fifo"};      // the newest; its next is the oldest: a ring
   sync::var<internal::fiber*> fiber{nullptr, "fiber"};
   sync::atomic<std::uint64_t> serial{0, "serial"};  // of the live incarnation; 0: none
-  sync::var<const class_descriptor*> cls{nullptr, "class"};
+  sync::shown_var<const class_descriptor*> cls{nullptr, "class"};
   extension_cell ext;
   // second line
   sync::atomic<std::uint32_t> flags{0, "flags"};    // written by the owner; `doomed` is also read by alive()
@@ -226,8 +226,8 @@ struct slot : internal::runnable {             // {next}: run-queue link
   sync::atomic<const message_descriptor*> doing;  // what it is handling (GS-X4)
   sync::atomic<std::int64_t> since;            // when that began, by the worker's last look at the clock
   sync::atomic<std::uint16_t> home;            // its runtime, by number; who has a stale pid may look, too
-  std::uint16_t room = 0;                      // bytes of state that fit behind the control block
-  std::uint16_t size_class = 0;
+  sync::tally<std::uint16_t> handled;          // messages, modulo 65,536: see class_counts.hpp
+  std::uint8_t size_class = 0;
   std::uint8_t placement = 0;                  // 0: any worker; 1 to 64: that worker alone; else a priority, see below
   sync::atomic<std::uint8_t> timed;            // timers are addressed to it: whoever starts one says so
 };
@@ -242,6 +242,9 @@ constexpr std::uint32_t bound_word(std::uint32_t most, when_full policy) noexcep
   return most == 0 ? 0 : (most > bound_mask ? bound_mask : most) | static_cast<std::uint32_t>(policy) << 30;
 }
 constexpr when_full policy_of(std::uint32_t bound) noexcept { return static_cast<when_full>(bound >> 30); }
+
+/// Bytes of state that fit behind the control block.
+inline std::size_t room_in(const slot& s) noexcept { return internal::slot_arena::sizes[s.size_class] - sizeof(slot); }
 
 inline bool has(const slot& s, slot_flag f) noexcept { return (s.flags.load(sync::relaxed) & f) != 0; }
 inline void set(slot& s, slot_flag f) noexcept { s.flags.store(s.flags.load(sync::relaxed) | f, sync::release); }

@@ -72,8 +72,7 @@ namespace {
 
 void construct_slot(void* block, std::size_t bytes) noexcept {
   slot* s = ::new (block) slot;
-  s->room = static_cast<std::uint16_t>(bytes - sizeof(slot));
-  s->size_class = static_cast<std::uint16_t>(slot_arena::class_of(bytes));
+  s->size_class = static_cast<std::uint8_t>(slot_arena::class_of(bytes));
 }
 void construct_reply(void* block, std::size_t) noexcept { ::new (block) detail::reply_slot; }
 
@@ -118,6 +117,7 @@ slot& new_process(const detail::class_descriptor& cls, system& in) {
     detail::set(s, detail::boxed);
   }
   s.timed.store(0, sync::relaxed);
+  s.handled.set(0);
   s.placement = (cls.flags & static_cast<std::uint32_t>(detail::class_flag::pinned)) != 0
                     ? static_cast<std::uint8_t>(1 + block.dice() % in.sched.base_workers()) : std::uint8_t{0};
   s.serial.store(block.serial(), sync::release);

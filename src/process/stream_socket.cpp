@@ -117,6 +117,11 @@ void set_option(int fd, int level, int option) noexcept {
   ::setsockopt(fd, level, option, &on, sizeof on);
 }
 
+io_result counted_as(counted what, ssize_t n) noexcept {
+  count(what, static_cast<std::uint64_t>(n));
+  return {static_cast<std::size_t>(n), 0};
+}
+
 /// sendfile to somebody who has gone raises SIGPIPE, and knows no MSG_NOSIGNAL: the signal is held back, and taken.
 ssize_t sendfile_without_signal(int to, int from, off_t at, std::size_t bytes) noexcept {
   sigset_t pipe;
@@ -224,7 +229,7 @@ void stream_socket::reset_at_close() noexcept {
 io_result stream_socket::try_read(std::span<char> into) noexcept {
   for (;;) {
     const ssize_t n = ::recv(fd(), into.data(), into.size(), 0);
-    if (n >= 0) return {static_cast<std::size_t>(n), 0};
+    if (n >= 0) return counted_as(counted::bytes_read, n);
     if (errno != EINTR) return {0, errno};
   }
 }
@@ -232,7 +237,7 @@ io_result stream_socket::try_read(std::span<char> into) noexcept {
 io_result stream_socket::try_write(std::string_view bytes) noexcept {
   for (;;) {
     const ssize_t n = ::send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (n >= 0) return {static_cast<std::size_t>(n), 0};
+    if (n >= 0) return counted_as(counted::bytes_written, n);
     if (errno != EINTR) return {0, errno};
   }
 }
@@ -300,7 +305,7 @@ io_result stream_socket::write_all(std::span<const std::string_view> pieces, std
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno != EAGAIN) return {all.bytes, errno};
     if (n < 0 && !wait_for(pd_->write, timeout)) return {all.bytes, ETIMEDOUT};
-    std::size_t sent = n < 0 ? 0 : static_cast<std::size_t>(n);
+    std::size_t sent = n < 0 ? 0 : counted_as(counted::bytes_written, n).bytes;
     all.bytes += sent;
     for (; message.msg_iovlen > 0 && sent >= message.msg_iov->iov_len; --message.msg_iovlen)
       sent -= message.msg_iov++->iov_len;
@@ -319,7 +324,7 @@ io_result stream_socket::send_file(int file, std::uint64_t first, std::uint64_t 
     const ssize_t n = sendfile_without_signal(fd(), file, at, static_cast<std::size_t>(std::min(bytes - all.bytes, at_once)));
     if (n == 0) return all;
     if (n > 0) {
-      all.bytes += static_cast<std::size_t>(n);
+      all.bytes += counted_as(counted::bytes_written, n).bytes;
       yield_if_spent();
     } else if (errno == EAGAIN) {
       if (!wait_for(pd_->write, timeout)) return {all.bytes, ETIMEDOUT};

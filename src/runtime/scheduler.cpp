@@ -406,15 +406,33 @@ bool scheduler::park(worker& w) noexcept {
     parked_.fetch_and(~bit, sync::seq_cst);
     return false;
   }
+  w.parked_at.set(sync::now());
   sleep(w);
   awake(w);
   return true;
 }
 
+scheduler_counts scheduler::counts() const noexcept {
+  const std::int64_t now = sync::now();
+  scheduler_counts all{.workers = workers(), .queued = global_length(), .steals = steals()};
+  for (const lane* l : {&high_, &low_}) all.queued += l->size.load(sync::relaxed);
+  for (unsigned i = 0; i < all.workers; ++i) {
+    const worker& w = *workers_[i];
+    all.queued += w.queue.size() + w.pinned_size.load(sync::relaxed);
+    all.turns += w.tick.load(sync::relaxed);
+    const std::int64_t since = w.parked_at.get();
+    all.parked += since != 0;
+    all.parked_for += w.parked_for.get() + (since != 0 && now > since ? now - since : 0);
+  }
+  return all;
+}
+
 void scheduler::awake(worker& w) noexcept {
   const std::uint64_t bit = std::uint64_t{1} << w.index;
   if ((parked_.load(sync::relaxed) & bit) != 0) parked_.fetch_and(~bit, sync::seq_cst);
-  here().clock = sync::now();
+  const std::int64_t now = here().clock = sync::now();
+  if (const std::int64_t since = w.parked_at.get(); since != 0) w.parked_for.add(now - since);
+  w.parked_at.set(0);
   wake_monitor();                            // nobody woke us, then: our timer or a socket did
 }
 

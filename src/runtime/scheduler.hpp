@@ -48,6 +48,8 @@ struct worker {
   sync::futex_word aside{0, "aside"};    // 1: it must stand aside (crowding.hpp)
   sync::futex_word signal{0, "signal"};  // 0: may sleep; 1: wake up
   sync::atomic<std::int64_t> asleep_until{0, "asleep until"};
+  sync::tally<std::int64_t> parked_for;  // ns, altogether
+  sync::tally<std::int64_t> parked_at;   // 0: it is awake
   sync::spinlock pinned_lock;
   runnable* pinned_first = nullptr;      // processes that run here and nowhere else: never stolen. Guarded by pinned_lock
   runnable* pinned_last = nullptr;
@@ -83,6 +85,16 @@ struct idle_source {
   /// The monitor thread, once a millisecond: looks if nobody has since the last time.
   void (*watch)(void* context) = nullptr;
   void* context = nullptr;
+};
+
+/// As it was a moment ago.
+struct scheduler_counts {
+  unsigned workers = 0;                  // threads, spare ones included
+  unsigned parked = 0;
+  std::size_t queued = 0;                // what can run and does not
+  std::uint64_t turns = 0;               // things run
+  std::uint64_t steals = 0;
+  std::int64_t parked_for = 0;           // ns, of all workers together
 };
 
 /// A queue of everybody's for what has a priority of its own: first come, first served.
@@ -165,6 +177,7 @@ class scheduler {
   unsigned workers() const noexcept { return count_.load(sync::acquire); }
   std::uint64_t steals() const noexcept { return steals_.load(sync::relaxed); }
   std::size_t global_length() const noexcept { return global_size_.load(sync::relaxed); }
+  scheduler_counts counts() const noexcept;
   std::int64_t parked_mask() const noexcept { return static_cast<std::int64_t>(parked_.load(sync::relaxed)); }
 
  private:

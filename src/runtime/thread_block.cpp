@@ -41,6 +41,7 @@ void renew_program_pools() {
   current_pools = nullptr;
   serials.next.store(1, sync::relaxed);
   renew_epochs();
+  renew_thread_counts();
 }
 
 void drop_program_pools() {

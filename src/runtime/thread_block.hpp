@@ -11,6 +11,7 @@
 
 #include "runtime/fiber.hpp"
 #include "runtime/slab.hpp"
+#include "runtime/thread_counts.hpp"
 
 #include <cstdint>
 
@@ -53,6 +54,7 @@ struct thread_block : detail::reader {  // first: detail::this_reader() takes th
   void* member = nullptr;               // of a pool of threads, which an upper room keeps: what it knows of this thread
   void* keepsake = nullptr;             // something that an upper room keeps with the thread …
   void (*drop_keepsake)(void*) noexcept = nullptr;  // … and wants back at its end
+  thread_counts counts;
 
   /// A number that was never given out in this program.
   std::uint64_t serial() noexcept {
@@ -77,6 +79,8 @@ inline thread_block& here() noexcept {
   void* b = detail::sync::this_thread_block();
   return b != nullptr ? *static_cast<thread_block*>(b) : make_block();
 }
+
+inline void count(counted what, std::uint64_t n = 1) noexcept { here().counts.add(what, n); }
 
 /// Called when a thread that has a proxy ends. Installed by the process room.
 extern void (*retire_proxy)(thread_block&) noexcept;

@@ -51,6 +51,8 @@ namespace {
 
 using internal::action_frame;
 using internal::activity;
+using internal::count;
+using internal::counted;
 using internal::current_activity;
 using internal::inside;
 namespace planted = internal::planted;
@@ -113,7 +115,9 @@ std::uint64_t settle(agent_core& a) noexcept {
   const std::uint64_t over = a.finished;
   a.finished = 0;
   a.counted = 0;
-  const std::uint64_t left = a.queued.fetch_sub(over, sync::acq_rel) - over;
+  const std::uint64_t left = a.queued.fetch_sub(over, sync::acq_rel) - over;  // 0: it may be gone already
+  count(counted::actions_over, over);
+  if (left == 0) count(counted::agents_idle);
   if (left != 0) a.counted = left;
   return left;
 }
@@ -187,12 +191,14 @@ void call_handler(action_frame& frame, const std::exception_ptr& why) noexcept {
 /// Handler first, then the failed state.
 void fail(action_frame& frame, const std::exception_ptr& why) noexcept {
   agent_core& a = *frame.agent;
+  count(counted::actions_failed);
   frame.held.drop_all();
   call_handler(frame, why);
   sync::lock_guard held(a.lock);
   if (a.mode != error_mode::fail) return;
   a.error = why;
   a.failed.store(1, sync::seq_cst);
+  count(counted::agents_failed);
 }
 
 void go_out(held_sends& held) noexcept {
@@ -324,11 +330,13 @@ void enqueue(agent_core& a, action& x) {
   const bool early = planted::is(planted::action_counted_before_push);
   const std::uint64_t before = early ? a.queued.fetch_add(1, sync::acq_rel) : 0;
   push(a, x);
+  count(counted::actions_sent);
   if (sync::buggify()) for (int i = 0; i != 100; ++i) sync::relax();   // the runner may find it before it is counted
   if ((early ? before : a.queued.fetch_add(1, sync::acq_rel)) != 0) {
     if (a.awaited.load(sync::relaxed) != 0) a.awaited.store(0, sync::relaxed);
     return;
   }
+  count(counted::agents_busy);
   bool taken = false;
   try {
     executor& by = *oldest(a)->by;
@@ -435,6 +443,7 @@ agent_core::~agent_core() {
     else if (round < 100) sync::relax();
     else sleep_for(duration{100'000});
   }
+  if (has_failed(*this)) count(counted::agents_mended);
   drop_holder(value.load(sync::acquire));
   if (box* h = handler.load(sync::acquire); h != nullptr) drop_holder(h);
 }
@@ -551,6 +560,7 @@ void restart_agent(agent_core& a, box* fresh, bool clear) {
     sync::lock_guard held(a.lock);
     a.error = nullptr;
     a.failed.store(0, sync::seq_cst);
+    count(counted::agents_mended);
     runs = std::exchange(a.parked, false);
   }
   if (runs && !planted::is(planted::restart_without_run)) hand_over(a);

@@ -3,6 +3,7 @@
 // observers: validators, watches, taps and metadata behind one pointer. See include/coppice/state/detail/observers.hpp.
 #include <coppice/state/detail/observers.hpp>
 
+#include "runtime/thread_block.hpp"
 #include "state/wait_list.hpp"
 
 #include <algorithm>
@@ -215,5 +216,7 @@ void drop_observers(observers_cell& cell) noexcept {
   if (box* b = x->validator.load(sync::acquire); b != nullptr) drop_holder(b);
   delete x;
 }
+
+void note_conflict() noexcept { internal::count(internal::counted::atom_conflicts); }
 
 }  // namespace coppice::detail

@@ -57,6 +57,8 @@ namespace coppice::detail {
 namespace {
 
 using internal::activity;
+using internal::count;
+using internal::counted;
 using internal::here;
 using internal::inside;
 using internal::limits_of_transactions;
@@ -620,6 +622,7 @@ void begin_attempt(transaction& t) {
 /// The attempt failed and holds nothing: waits for what was in its way.
 void wait_before_next(transaction& t) {
   ++t.anew;
+  count(counted::begun_anew);
   if (t.blocked_by != nullptr) wait_for_owner(t.blocked_word, limits_of_transactions.wait);
   if (t.blocked_at != nullptr) {
     wait_for_ensurers(*t.blocked_at, limits_of_transactions.wait);
@@ -644,7 +647,9 @@ class borrowed_record {
     t_->blocked_at = nullptr;
   }
   ~borrowed_record() {
-    if (t_ != nullptr) give();
+    if (t_ == nullptr) return;
+    count(counted::given_up);
+    give();
   }
   borrowed_record(const borrowed_record&) = delete;
   borrowed_record& operator=(const borrowed_record&) = delete;
@@ -653,6 +658,7 @@ class borrowed_record {
   /// What is left to do when all is committed.
   void finish() {
     transaction& t = *t_;
+    count(counted::commits);
     for (box* b : t.dead) retire(b);
     t.dead.clear();
     clear_log(t);

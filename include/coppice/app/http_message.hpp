@@ -24,7 +24,13 @@ namespace coppice {
 
 class response_writer;
 
+namespace internal {
+struct route_counts;
+}
+
 namespace detail {
+
+struct route_table;
 
 /// Where a body comes from that has not arrived yet.
 class body_source {
@@ -81,6 +87,7 @@ class http_request {
     http_peer peer{};
     bool is_secure = false;
     detail::body_source* source = nullptr;
+    internal::route_counts** matched = nullptr;  ///< a router tells there which route it took
   };
   explicit http_request(const parts& p) noexcept;
 
@@ -127,6 +134,7 @@ class http_request {
 
  private:
   friend class request_body;
+  friend struct detail::route_table;
   template <class T>
   static constexpr detail::number_limits limits_of{static_cast<std::int64_t>(std::numeric_limits<T>::min()),
                                                    static_cast<std::uint64_t>(std::numeric_limits<T>::max())};

@@ -177,7 +177,10 @@ class atom : public detail::observed<atom<T>, T> {
       const T old = detail::from_word<T>(seen);
       const T now = next(old);
       check(x, now);
-      if (!cell_.cas(seen, detail::to_word(now), detail::sync::seq_cst)) continue;
+      if (!cell_.cas(seen, detail::to_word(now), detail::sync::seq_cst)) {
+        detail::note_conflict();
+        continue;
+      }
       tell(old, now);
       return {old, now};
     }
@@ -240,6 +243,7 @@ class atom : public detail::observed<atom<T>, T> {
       const bool counts = needs_count(g, fresh);
       box* seen = old;
       if (cell_.cas(seen, fresh, detail::sync::seq_cst)) [[likely]] return settle(g, old, fresh, counts, before);
+      detail::note_conflict();
       detail::discard(fresh);
     }
   }

@@ -85,7 +85,55 @@ class var {
   T value_;
 };
 
+/// The same, where others may look without owning it: for statistics. What they see may be outdated a moment later.
+template <class T>
+class shown_var {
+ public:
+  constexpr shown_var() noexcept : value_{} {}
+  constexpr shown_var(T value, const char* = nullptr) noexcept : value_(value) {}
+  shown_var(const shown_var&) = delete;
+  shown_var& operator=(const shown_var&) = delete;
+  operator T() const noexcept { return peek(); }
+  T get() const noexcept { return peek(); }
+  shown_var& operator=(T v) noexcept { __atomic_store_n(&value_, v, __ATOMIC_RELAXED); return *this; }
+  T operator->() const noexcept requires std::is_pointer_v<T> { return peek(); }
+  /// For who does not own it.
+  T peek() const noexcept { return __atomic_load_n(&value_, __ATOMIC_RELAXED); }
+
+ private:
+  T value_;
+};
+
 using futex_word = atomic<std::uint32_t>;
+
+/// A cell of statistics, or what they are told by: written by one thread at a time unless it says otherwise, read by any, perhaps a little
+/// late. Nothing may depend on it: it orders nothing, and it is no step of the simulation.
+template <class T>
+class tally {
+ public:
+  constexpr tally() noexcept : value_{} {}
+  constexpr tally(T value) noexcept : value_(value) {}
+  tally(const tally&) = delete;
+  tally& operator=(const tally&) = delete;
+
+  T get() const noexcept { return __atomic_load_n(&value_, __ATOMIC_RELAXED); }
+  void set(T v) noexcept { __atomic_store_n(&value_, v, __ATOMIC_RELAXED); }
+  T add(T n) noexcept {
+    const T now = static_cast<T>(value_ + n);
+    set(now);
+    return now;
+  }
+  /// From many threads.
+  void add_shared(T n) noexcept { __atomic_fetch_add(&value_, n, __ATOMIC_RELAXED); }
+  /// From many threads: puts `v` where nothing was.   Returns: what is there now.
+  T claim(T v) noexcept {
+    T seen{};
+    return __atomic_compare_exchange_n(&value_, &seen, v, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED) ? v : seen;
+  }
+
+ private:
+  T value_;
+};
 
 /// Nanoseconds of the monotonic clock. Cost: about 20 ns.
 std::int64_t now() noexcept;

@@ -57,6 +57,8 @@ void take_tap(observers_cell& cell, pid to);
 void take_all_taps(observers_cell& cell);
 /// Calls all watches and feeds all taps. An exception of a watch leaves at once; with `all`, when all have run.
 void notify(observers& x, void* reference, const void* old, const void* now, bool all = false);
+/// For the statistics: a change of an atom came second, and is made again.
+void note_conflict() noexcept;
 /// Whether a change has anybody to tell.
 bool is_watched(const observers& x) noexcept;
 

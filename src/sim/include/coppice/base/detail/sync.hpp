@@ -140,11 +140,45 @@ class var {
   }
   constexpr T operator->() const noexcept requires std::is_pointer_v<T> { return get(); }
 
- private:
+ protected:
   T value_;
 };
 
+/// The same, where others may look without owning it.
+template <class T>
+class shown_var : public var<T> {
+ public:
+  using var<T>::var;
+  constexpr shown_var& operator=(T v) noexcept {
+    var<T>::operator=(v);
+    return *this;
+  }
+  constexpr T peek() const noexcept { return this->value_; }
+};
+
 using futex_word = atomic<std::uint32_t>;
+
+/// Statistics are no steps: one simulated thread runs at a time, and nothing depends on them.
+template <class T>
+class tally {
+ public:
+  constexpr tally() noexcept : value_{} {}
+  constexpr tally(T value) noexcept : value_(value) {}
+  tally(const tally&) = delete;
+  tally& operator=(const tally&) = delete;
+
+  T get() const noexcept { return value_; }
+  void set(T v) noexcept { value_ = v; }
+  T add(T n) noexcept { return value_ = static_cast<T>(value_ + n); }
+  void add_shared(T n) noexcept { add(n); }
+  T claim(T v) noexcept {
+    if (value_ == T{}) value_ = v;
+    return value_;
+  }
+
+ private:
+  T value_;
+};
 
 /// Nanoseconds of the virtual clock.
 std::int64_t now() noexcept;
