@@ -235,6 +235,12 @@ http_response router::operator()(const http_request& request) const {
   return table_->around ? table_->around(request) : table_->dispatch(request);
 }
 
+std::vector<route_name> router::routes() const {
+  std::vector<route_name> all;
+  for (const compiled_route& r : table_->routes) all.push_back({r.original.method, r.original.path});
+  return all;
+}
+
 body_rule router::rule_for(const http_request& request) const {
   const compiled_route* found = table_->find(request);
   if (found == nullptr) return {};

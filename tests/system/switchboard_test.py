@@ -86,6 +86,62 @@ def read_all(s):
     return got
 
 
+class Feed:
+    """A listener of GET /feed that reads when it is told to."""
+
+    def __init__(self, board, receive_buffer=None):
+        self.socket = socket.socket()
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(LIMIT)
+        self.socket.connect(("127.0.0.1", board.port))
+        self.socket.sendall(b"GET /feed HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+        self.bytes = b""
+        self.status = status_of(self._take(self._need(lambda: self.bytes.index(b"\r\n\r\n") + 4 if b"\r\n\r\n" in self.bytes else None)))
+
+    def _need(self, there):
+        while (n := there()) is None or n > len(self.bytes):
+            piece = self.socket.recv(1 << 20)
+            if not piece:
+                raise EOFError
+            self.bytes += piece
+        return n
+
+    def _take(self, n):
+        taken, self.bytes = self.bytes[:n], self.bytes[n:]
+        return taken
+
+    def next(self):
+        """The next message, decoded, or the code of a close. Pings are skipped."""
+        while True:
+            self._need(lambda: 2)
+            size, at = self.bytes[1] & 127, 2
+            if size > 125:
+                at = 4 if size == 126 else 10
+                self._need(lambda: at)
+                size = int.from_bytes(self.bytes[2:at], "big")
+            self._need(lambda: at + size)
+            frame = self._take(at + size)
+            kind, payload = frame[0] & 15, frame[at:]
+            if kind == 8:
+                return int.from_bytes(payload[:2], "big")
+            if kind == 1:
+                return json.loads(payload)
+
+    def until(self, event, **fields):
+        """Reads on to the message that says this."""
+        while True:
+            m = self.next()
+            if isinstance(m, int):
+                raise AssertionError(f"closed with {m} before {event} {fields}")
+            if m["event"] == event and fields.items() <= m.items():
+                return m
+
+    def close(self):
+        self.socket.close()
+
+
 def status_of(answer):
     return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else None
 
@@ -124,7 +180,7 @@ class SwitchboardTest(unittest.TestCase):
 
     def test_the_greeting_shows_the_tree(self):
         names = re.findall(r"^(.*?)\"?(\w+)\"? <\d+\.\d+>", "".join(self.start().greeting), re.MULTILINE)
-        self.assertEqual(names, [("", "switchboard"), ("├─ ", "lease_book"), ("├─ ", "ch3"), ("├─ ", "ledger"), ("├─ ", "callers"), ("│  ├─ ", "session_names"),
+        self.assertEqual(names, [("", "switchboard"), ("├─ ", "listeners"), ("├─ ", "feed"), ("├─ ", "lease_book"), ("├─ ", "ch3"), ("├─ ", "ledger"), ("├─ ", "callers"), ("│  ├─ ", "session_names"),
                                  ("│  └─ ", "sessions"), ("└─ ", "front")])
 
     def test_the_commands_of_the_greeting_work_with_curl(self):
@@ -474,7 +530,7 @@ class SwitchboardTest(unittest.TestCase):
     def test_nothing_crashes_without_the_flag(self):
         board = self.start()
         self.assertEqual(board.ask("POST", "/channels", session="ann")[0], 201)
-        for name in ("ch3", "lease_book", "ledger", "session", "front", "whatever"):
+        for name in ("ch3", "lease_book", "ledger", "feed", "session", "front", "whatever"):
             self.assertEqual(board.ask("POST", f"/crash/{name}", session="ann")[0], 403, name)
         self.assertEqual(board.ask("GET", "/sessions")[1]["sessions"], [{"name": "ann", "channels": [1]}])
 
@@ -482,7 +538,7 @@ class SwitchboardTest(unittest.TestCase):
         board = self.start("--allow-crash")
         for name in ("whatever", "switchboard", "application_controller", "%00", "ch3%20"):
             status, said = board.ask("POST", f"/crash/{name}")
-            self.assertEqual((status, "ch3, lease_book, ledger, front, session" in said["error"]), (404, True), name)
+            self.assertEqual((status, "ch3, lease_book, ledger, feed, front, session" in said["error"]), (404, True), name)
         self.assertEqual(board.ask("POST", "/crash/session", session="nobody")[0], 404)
         self.assertEqual(board.ask("POST", "/crash/session")[0], 400)
         self.assertEqual(board.ask("GET", "/crash/ch3")[0], 405)
@@ -574,6 +630,130 @@ class SwitchboardTest(unittest.TestCase):
         self.restart(board)
         self.assertEqual(board.end(), 0)
         self.assertIn("answered", board.process.stdout.read())
+
+    # --- the feed ------------------------------------------------------------------------------------------------------
+
+    def listen(self, board, **options):
+        feed = Feed(board, **options)
+        self.addCleanup(feed.close)
+        self.assertEqual(feed.status, 101)
+        return feed
+
+    def test_the_feed_tells_what_becomes_of_the_channels(self):
+        board = self.start("--channels", "3", "--allow-restart")
+        board.ask("POST", "/channels?ttl=1h", session="Ann")
+        feed = self.listen(board)
+        state = feed.next()
+        left = state["taken"][0].pop("left_ms")
+        self.assertTrue(3_500_000 < left <= 3_600_000, left)
+        number = state.pop("number")
+        self.assertEqual(state, {"event": "state", "generation": 1, "channels": 3, "taken": [{"channel": 1, "session": "Ann"}],
+                                 "may_crash": False, "may_restart": True})
+        board.ask("POST", "/channels")
+        board.ask("DELETE", "/channels/2")
+        board.ask("DELETE", "/sessions", session="Ann")
+        board.ask("POST", "/channels?ttl=20ms")
+        said = [feed.next() for _ in range(5)]
+        self.assertEqual([m.pop("number") for m in said], list(range(number + 1, number + 6)))  # none is missing
+        self.assertTrue(0 <= said[3].pop("left_ms") <= 20)
+        self.assertEqual(said, [{"event": "allocated", "channel": 2, "left_ms": None, "session": None},
+                                {"event": "freed", "channel": 2, "why": "given back"},
+                                {"event": "freed", "channel": 1, "why": "its session has ended"},
+                                {"event": "allocated", "channel": 1, "session": None},
+                                {"event": "freed", "channel": 1, "why": "its time was up"}])
+
+    def test_the_feed_tells_of_crashes_and_the_state_after_them(self):
+        board = self.start("--allow-crash", stderr=subprocess.DEVNULL)
+        board.ask("POST", "/channels")
+        feed = self.listen(board)
+        for name in ("ch3", "lease_book", "ledger", "front"):
+            self.assertEqual(board.ask("POST", f"/crash/{name}")[0], 202)
+            self.assertIn("on purpose", feed.until("ended", server=name)["why"])
+            feed.until("started", server=name)
+            if name == "ch3":
+                self.assertEqual([t["channel"] for t in feed.until("state")["taken"]], [1])
+        self.assertEqual(board.ask("POST", "/crash/feed")[0], 202)
+        self.assertEqual(feed.next(), 1012)
+        again = self.listen(board)  # a new feed has asked ch3
+        state = again.next()
+        while not state["taken"]:
+            state = again.until("state")
+        self.assertEqual(state["taken"][0]["channel"], 1)
+
+    def test_listeners_are_told_to_come_again_at_a_restart(self):
+        board = self.start("--allow-restart")
+        feeds = [self.listen(board) for _ in range(50)]
+        for f in feeds:
+            self.assertEqual(f.next()["generation"], 1)
+        self.restart(board)
+        self.assertEqual([f.next() for f in feeds], [1012] * 50)
+        self.assertEqual(self.listen(board).next()["generation"], 2)
+        late = self.listen(board)
+        late.next()
+        self.assertEqual(board.end(), 0)
+        self.assertEqual(late.next(), 1001)
+
+    def test_a_listener_that_does_not_read_holds_up_nobody_and_is_closed(self):
+        board = self.start("--session.credit", "1000000000")
+        slow = self.listen(board, receive_buffer=4096)
+        quick = self.listen(board)
+        quick.next()
+        seen = []
+
+        def read():
+            while len(seen) < 2 * rounds:
+                seen.append(quick.next()["number"])
+
+        rounds = 8000
+        with concurrent.futures.ThreadPoolExecutor(1) as pool, board.raw() as s:
+            reading = pool.submit(read)
+            take = b"POST /channels HTTP/1.1\r\nHost: x\r\nX-Session: " + b"x" * 1000 + b"\r\n\r\n"
+            for _ in range(rounds):
+                s.sendall(take)
+                self.assertEqual(status_of(s.recv(65536)), 201)
+                s.sendall(b"DELETE /channels/1 HTTP/1.1\r\nHost: x\r\n\r\n")
+                self.assertEqual(status_of(s.recv(65536)), 204)
+            reading.result(LIMIT)
+        self.assertEqual(seen, list(range(seen[0], seen[0] + 2 * rounds)))
+        read = 0
+        while not isinstance(last := slow.next(), int):
+            read += 1
+        self.assertEqual(last, 1013)
+        self.assertLess(read, 2 * rounds)
+        self.check_nothing_lost(board)
+
+    def test_who_is_no_websocket_gets_426(self):
+        board = self.start()
+        with board.raw(b"GET /feed HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") as s:
+            self.assertEqual(status_of(read_all(s)), 426)
+
+    # --- what it says of itself ----------------------------------------------------------------------------------------
+
+    def test_it_answers_what_its_openapi_file_says(self):
+        board = self.start("--channels", "2", "--allow-restart")
+        paths = board.ask("GET", "/openapi.json")[1]["paths"]
+        board.ask("POST", "/channels")
+        for path, item in paths.items():
+            for method in ("GET", "PUT", "POST", "DELETE", "PATCH"):
+                operation = item.get(method.lower())
+                status, _ = board.ask(method, path.replace("{number}", "1").replace("{name}", "ch3"))
+                self.assertEqual(status == 405, operation is None, (method, path, status))
+                if operation:
+                    self.assertIn(str(status), operation["responses"], (method, path))
+
+    def test_metrics_and_readiness(self):
+        board = self.start("--allow-crash", stderr=subprocess.DEVNULL)
+        self.assertEqual(board.ask("GET", "/readyz"), (200, {"status": "ok", "checks": {n: "ok" for n in ("lease_book", "ch3", "ledger", "feed", "front")}}))
+        board.ask("POST", "/channels")
+        board.ask("POST", "/crash/ch3")
+        with board.raw(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") as s:
+            said = read_all(s).decode()
+        if status_of(said.encode()) == 501:
+            self.skipTest("built without metrics")
+        for line in ('coppice_servers{class="ch3"} 1', 'coppice_server_restarts_total{class="ch3"} 1',
+                     'coppice_http_requests_total{route="/channels",method="POST",status="201"} 1',
+                     'coppice_http_requests_total{route="/crash/:name",method="POST",status="202"} 1', 'coppice_transactions_total{outcome="committed"}'):
+            self.assertIn("\n" + line, said)
 
     # --- another program in its place ----------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "account.hpp"
+#include "feed.hpp"
 #include "lease.hpp"
 #include "lease_book.hpp"
 #include "settings.hpp"
@@ -45,7 +46,7 @@ struct ch3 {
   struct list { using reply = listing; };
   struct held_by { using reply = std::vector<int>; coppice::pid holder; };
   struct lease_over { int channel; std::uint64_t number; };
-  using protocol = coppice::messages<lease_over, lease_book_begins>;
+  using protocol = coppice::messages<lease_over, lease_book_begins, feed_begins>;
 
   /// The first free channel, which its holder, or the anonymous, pays for. `coppice::infinity`: until it is given back. `holder`: at
   /// most until that ends.
@@ -64,6 +65,8 @@ struct ch3 {
       number = std::max(number, kept.number);
       begin(channel, kept);
     }
+    show_in_feed("ch3");
+    tell_everything();
   }
   // [/init]
 
@@ -79,12 +82,13 @@ struct ch3 {
     const lease granted{++number, coppice::deadline_after(a.time_to_live), a.holder};
     (void)coppice::try_call(lease_book::server, lease_book::enter{channel, granted}, coppice::infinity);  // fails: invariant 5
     begin(channel, granted);
+    tell(feed::allocated{channel, granted});
     return channel;
   }
   // [/allocate]
 
   freed handle_call(give_back g) {
-    if (taken.contains(g.channel)) return end(g.channel), freed::yes;
+    if (taken.contains(g.channel)) return end(g.channel, feed::freed_by::hand), freed::yes;
     return idle.contains(g.channel) ? freed::not_taken : freed::unknown;
   }
 
@@ -102,16 +106,17 @@ struct ch3 {
 
   void handle_info(lease_over over) {
     const auto found = taken.find(over.channel);
-    if (found != taken.end() && found->second.number == over.number) end(over.channel);
+    if (found != taken.end() && found->second.number == over.number) end(over.channel, feed::freed_by::time);
   }
 
   void handle_info(coppice::down d) {
     const auto found = held.find(d.who);
     if (found == held.end()) return;
-    for (const int channel : std::set<int>(found->second.channels)) end(channel);
+    for (const int channel : std::set<int>(found->second.channels)) end(channel, feed::freed_by::end_of_session);
   }
 
   void handle_info(lease_book_begins) { coppice::cast(lease_book::server, lease_book::replace{taken}); }
+  void handle_info(feed_begins) { tell_everything(); }
   void handle_cast(break_down) { throw std::runtime_error("crashed on purpose"); }
 
   std::set<int> idle{};
@@ -120,6 +125,7 @@ struct ch3 {
   std::map<coppice::pid, holding> held{};
   std::uint64_t number = 0;
   credit price = 0;
+  bool feed_is_behind = false;
 
  private:
   void begin(int channel, const lease& granted) {
@@ -133,7 +139,7 @@ struct ch3 {
     h.channels.insert(channel);
   }
 
-  void end(int channel) {
+  void end(int channel, feed::freed_by why) {
     (void)coppice::try_call(lease_book::server, lease_book::strike{channel}, coppice::infinity);  // fails: invariant 5
     const auto of = taken.find(channel);
     if (const auto timer = timers.extract(channel)) coppice::cancel_timer(timer.mapped());
@@ -146,6 +152,18 @@ struct ch3 {
     }
     taken.erase(of);
     idle.insert(channel);
+    tell(feed::freed{channel, why});
+  }
+
+  /// Nobody waits for the feed: what it has no room for is made good by telling it everything (invariant 3 of feed.hpp).
+  template <class M>
+  void tell(M what) {
+    if (feed_is_behind) return tell_everything();
+    feed_is_behind = is_full(coppice::try_cast(feed::server, std::move(what)));
+  }
+  void tell_everything() { feed_is_behind = is_full(coppice::try_cast(feed::server, feed::all_leases{taken})); }
+  static bool is_full(const coppice::result<void, coppice::call_error>& sent) {
+    return !sent && sent.error().is(coppice::call_error::full);
   }
 };
 

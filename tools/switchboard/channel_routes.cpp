@@ -4,11 +4,16 @@
 #include "account.hpp"
 #include "ch3.hpp"
 #include "counters.hpp"
+#include "feed.hpp"
+#include "feed_route.hpp"
 #include "front.hpp"
 #include "lease_book.hpp"
 #include "ledger.hpp"
+#include "metrics_route.hpp"
+#include "page_routes.hpp"
 #include "session.hpp"
 
+#include <coppice/app/health.hpp>
 #include <coppice/otp/supervisor.hpp>
 #include <coppice/process/receive.hpp>
 
@@ -198,9 +203,10 @@ http_response crash(const http_request& r) {
   if (name == "ch3") return crash_server(ch3::server);
   if (name == "lease_book") return crash_server(lease_book::server);
   if (name == "ledger") return crash_server(ledger::server);
+  if (name == "feed") return crash_server(feed::server);
   if (name == "front") return crash_server(front::server);
   if (name == "session") return crash_session(r);
-  return failure(404, "what can be crashed: ch3, lease_book, ledger, front, session (X-Session says which)");
+  return failure(404, "what can be crashed: ch3, lease_book, ledger, feed, front, session (X-Session says which)");
 }
 
 http_response crash_refused() { return failure(403, "only a switchboard that was started with --allow-crash crashes on purpose"); }
@@ -239,8 +245,9 @@ std::optional<duration> parse_time_to_live(std::string_view text) {
   return std::nullopt;
 }
 
-http_handler channel_routes(const settings& s, int generation) {
-  router all{post("/channels", [idle = s.session_idle](const http_request& r) { return allocate(r, idle); }),
+router channel_routes(const settings& s, int generation) {
+  return router{page_routes(), feed_route(generation), metrics_route(),
+             post("/channels", [idle = s.session_idle](const http_request& r) { return allocate(r, idle); }),
              del("/channels/:number", &release),
              get("/channels", &list),
              get("/ledger", &show_ledger),
@@ -249,8 +256,14 @@ http_handler channel_routes(const settings& s, int generation) {
              del("/sessions", &end_session),
              s.allow_crash ? post("/crash/:name", &crash) : post("/crash/:name", &crash_refused),
              s.allow_restart ? post("/admin/restart", &restart_server) : post("/admin/restart", &restart_refused),
-             get("/healthz", [generation] { return answer(200, {{"status", "ok"}, {"generation", generation}}); })};
-  return [all = std::move(all)](const http_request& r) { return counted(all, r); };
+             get("/healthz", [generation] { return answer(200, {{"status", "ok"}, {"generation", generation}}); }),
+             get("/readyz", health(runs("lease_book"), runs("ch3"), runs("ledger"), runs("feed"), runs("front")))};
+}
+
+http_handler counted_routes(const settings& s, int generation) {
+  routes_generation().reset(generation);
+  cast(feed::server, routes_renewed{generation});
+  return [all = channel_routes(s, generation)](const http_request& r) { return counted(all, r); };
 }
 
 }  // namespace switchboard

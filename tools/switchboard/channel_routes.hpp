@@ -11,11 +11,15 @@
 //     DELETE /sessions             with X-Session: ends it and its leases; 204, 404 when there is none of that name
 //     GET    /ledger               200 {"house":…,"anonymous":…,"ended":…,"sessions":[{"name":"…","balance":…}],"total":0}: all of
 //                                  one moment; "ended" is what sessions owed that are no more
+//     GET    /feed                 a WebSocket on which everything is told that happens (feed_route.hpp)
 //     GET    /counters             200 {"GET":{"200":…},"POST":{"201":…,"503":…}}: what was answered so far
-//     POST   /crash/:name          an exception in a handler of ch3, lease_book, ledger, front or, with X-Session, of a session: 202 when it
+//     POST   /crash/:name          an exception in a handler of ch3, lease_book, ledger, feed, front or, with X-Session, of a session: 202 when it
 //                                  has ended and, of a server of the tree, the next one runs; 403 unless --allow-crash
 //     POST   /admin/restart        the routes are made anew, no connection is closed: 202; 403 unless --allow-restart
 //     GET    /healthz              200 {"status":"ok","generation":…}
+//     GET    /readyz               200 when all servers run, else 503
+//     GET    /metrics              in Prometheus' text format
+//     GET    /                     a page that shows all this live (page_routes.hpp); /openapi.json describes all of it
 //
 // `X-Session: whatever text` at POST /channels makes the channel that session's: it comes back when the session ends.
 //
@@ -36,7 +40,9 @@
 namespace switchboard {
 
 /// `generation`: how many times they were made.
-coppice::http_handler channel_routes(const settings& s, int generation);
+coppice::router channel_routes(const settings& s, int generation);
+/// The same with every answer counted. Who came by an older generation's feed is told to come again.
+coppice::http_handler counted_routes(const settings& s, int generation);
 
 /// `500ms`, `5s`, `2min`, `1h`: above zero, at most 30 days.
 std::optional<coppice::duration> parse_time_to_live(std::string_view text);

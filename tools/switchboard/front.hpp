@@ -30,7 +30,7 @@ inline std::vector<coppice::tls_certificate> certificates(const settings& s) {
 /// The program's HTTP server. Each start and each restart makes the routes anew.
 inline coppice::app_server& web_server(const settings& s = {}) {
   static coppice::app_server server(
-      [s, generation = 0]() mutable { return channel_routes(s, ++generation); }, {.address = s.address, .tls = certificates(s), .listen_fd = s.listen_fd, .take_over = s.take_over, .take_over_timeout = drain_time});
+      [s, generation = 0]() mutable { return counted_routes(s, ++generation); }, {.address = s.address, .tls = certificates(s), .listen_fd = s.listen_fd, .take_over = s.take_over, .take_over_timeout = drain_time});
   return server;
 }
 // [/server]
@@ -46,6 +46,7 @@ struct front {
   // [init]
   auto init(settings s) {
     if (!web_server(s).is_running()) web_server().start(s.port);
+    show_in_feed("front");
     if (const coppice::pid door = web_server().server().door()) coppice::monitor(door);
     return coppice::ok();
   }

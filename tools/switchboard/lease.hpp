@@ -23,5 +23,7 @@ using leases = std::map<int, lease>;
 
 /// To ch3: a lease book begins, and knows nothing.
 struct lease_book_begins {};
+/// The same of a feed.
+struct feed_begins {};
 
 }  // namespace switchboard

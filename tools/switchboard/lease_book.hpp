@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "feed.hpp"
 #include "lease.hpp"
 #include "settings.hpp"
 
@@ -25,6 +26,7 @@ struct lease_book {
   struct replace { leases by; };
 
   void init() {
+    show_in_feed("lease_book");
     if (const auto who = coppice::whereis("ch3")) coppice::send(*who, lease_book_begins{});
   }
 

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "account.hpp"
+#include "feed.hpp"
 #include "settings.hpp"
 
 namespace switchboard {
@@ -22,6 +23,7 @@ struct ledger {
 
   void init(credit a_session) {
     limit = a_session;
+    show_in_feed("ledger");
     for (const coppice::pid who : all_accounts().owners()) coppice::monitor(who);  // of the dead: told at once
   }
   void handle_call(const open& o) {

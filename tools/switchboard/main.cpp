@@ -3,6 +3,8 @@
 // switchboard: channels over HTTP. ./run starts it; `--help` says what it can be told.
 //
 //     switchboard (one_for_one)      whoever crashes is started again alone
+//       listeners                    who wants to hear what happens
+//       feed                         tells them
 //       lease_book                   remembers which channels are taken
 //       ch3                          hands out the channels; begins with what the lease book remembers
 //       ledger                       opens and closes the accounts of sessions
@@ -21,6 +23,7 @@
 #include "account.hpp"
 #include "ch3.hpp"
 #include "counters.hpp"
+#include "feed.hpp"
 #include "front.hpp"
 #include "ledger.hpp"
 #include "session.hpp"
@@ -32,7 +35,7 @@ using namespace coppice;
 using namespace switchboard;
 
 /// The socket that the service manager has opened for us: the one called http, or the only one. Else -1.
-int listener() {
+int given_socket() {
   static const int found = [] {
     const auto all = inherited_sockets();
     for (const auto& s : all)
@@ -43,7 +46,7 @@ int listener() {
 }
 
 settings settings_of(const config& c) {
-  return {.port = c.get<int>("port"), .channels = c.get<int>("channels"), .address = c.get<std::string>("address"), .take_over = c.get<std::string>("take-over"), .tls_certificate = c.get<std::string>("tls-cert"), .tls_key = c.get<std::string>("tls-key"), .listen_fd = listener(),
+  return {.port = c.get<int>("port"), .channels = c.get<int>("channels"), .address = c.get<std::string>("address"), .take_over = c.get<std::string>("take-over"), .tls_certificate = c.get<std::string>("tls-cert"), .tls_key = c.get<std::string>("tls-key"), .listen_fd = given_socket(),
           
           .allow_crash = c.get<bool>("allow-crash"), .allow_restart = c.get<bool>("allow-restart"),
           .sessions = c.get<unsigned>("session.most"),
@@ -55,6 +58,8 @@ supervisor_spec tree_of(const config& c) {
   const settings s = settings_of(c);
   // [tree]
   return {.name = "switchboard", .intensity = c.get<unsigned>("restarts"), .period = 10s, .children = {
+      all_listeners().child(),
+      child<feed>({.name = feed::server}, s),
       child<lease_book>({.name = lease_book::server}),
       child<ch3>({.name = ch3::server}, s.channels, s.price),
       child<ledger>({.name = ledger::server}, s.session_credit),
@@ -72,6 +77,7 @@ void greet(const config& c) {
   const std::string host = s.address == "0.0.0.0" ? "localhost" : s.address;
   const std::string at = (s.tls_certificate.empty() ? "" : "https://") + host + ":" + std::to_string(call(front::server, front::which_port{}));
   std::printf("switchboard: %d channels on %s%s\n\n%s\n", s.channels, s.tls_certificate.empty() ? "http://" : "", at.c_str(), to_text(tree(supervisor("switchboard"))).c_str());
+  std::printf("  %-68s  in a browser: the channels live, and buttons\n", ((s.tls_certificate.empty() ? "http://" : "") + at + "/").c_str());
   const auto line = [&](const std::string& command, const char* what) { std::printf("  %-66s  %s\n", ("curl " + command).c_str(), what); };
   line("-X POST " + at + "/channels", "takes the first free channel");
   line("-X POST '" + at + "/channels?ttl=5s'", "takes one for five seconds");
@@ -98,8 +104,10 @@ void say_the_end(const config&) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  listener();                                        // while nobody else looks into the environment
+  given_socket();                                     // while nobody else looks into the environment
   session_names();                                   // before the first process: they outlive all
+  all_listeners();
+  routes_generation();
   all_accounts();
   all_counters();
   record_throws();
@@ -110,7 +118,7 @@ int main(int argc, char** argv) {
                           {.key = "take-over", .fallback = "", .help = "path of a socket in a directory of yours (0700): takes over from who runs there"},
                           {.key = "tls-cert", .fallback = "", .help = "certificate (PEM): HTTPS instead of HTTP"},
                           {.key = "tls-key", .fallback = "", .help = "its key (PEM)"},
-                          {.key = "allow-crash", .fallback = false, .help = "POST /crash/ch3, /crash/lease_book, /crash/ledger, /crash/front, /crash/session"},
+                          {.key = "allow-crash", .fallback = false, .help = "POST /crash/ch3, /crash/lease_book, /crash/ledger, /crash/feed, /crash/front, /crash/session"},
                           {.key = "allow-restart", .fallback = false, .help = "POST /admin/restart"},
                           {.key = "restarts", .fallback = 50, .help = "of crashed servers in 10 s; one more ends the program", .least = 0, .most = 1'000'000},
                           {.key = "session.most", .fallback = 10'000, .help = "how many sessions there may be", .least = 1, .most = 10'000'000},

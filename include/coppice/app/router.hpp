@@ -118,6 +118,13 @@ route_group group(std::string prefix, Parts... parts) {
   return detail::make_group(std::move(prefix), std::move(all));
 }
 
+/// A route as it can be shown: its path as it was written, with the prefixes of its groups.
+struct route_name {
+  http_method method;
+  std::string path;
+  friend bool operator==(const route_name&, const route_name&) = default;
+};
+
 /// Itself a handler: the first route that fits answers. No path fits: 404. The path fits, the method does not: 405 with
 /// `Allow`; OPTIONS is answered with that, too. HEAD is answered by GET's handler; its body is counted and not sent.
 /// Thread: any.   Cost: linear in the number of routes; no allocation of its own.
@@ -143,6 +150,8 @@ class router {
   http_response operator()(const http_request& request) const;
   /// Of the route that would answer.
   body_rule rule_for(const http_request& request) const;
+  /// All routes, in the order in which they are tried.
+  std::vector<route_name> routes() const;
 
  private:
   void fill(detail::group_parts&& parts);
