@@ -30,7 +30,7 @@ namespace switchboard {
 
 /// What the feed and a listener both know of that.
 struct listener {
-  static constexpr int most_waiting = 1000;
+  static constexpr int most_waiting = 250;   // some 64 bytes each, the text is shared
   coppice::atom<int> waiting{0};        // sent and not taken
   coppice::atom<bool> is_lost{false};
 };

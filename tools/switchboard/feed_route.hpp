@@ -14,7 +14,7 @@
 //
 // What a client sends is not looked at. It is closed with
 //     1012  the routes were made anew, or the feed was: come again
-//     1013  it was too slow: 1,000 messages wait for it. Come again
+//     1013  it was too slow: 250 messages wait for it. Come again
 //     1001  the program ends
 #pragma once
 
