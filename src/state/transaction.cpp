@@ -411,8 +411,14 @@ void meet_ensurers(transaction& t, ref_core& r, std::uint64_t word) {
   signal_anew(t);
 }
 
-/// Makes the word ours.
-void own(transaction& t, ref_core& r) {
+log_entry& note_owned(log_entry& e) noexcept {
+  e.owned = true;
+  e.ensured = false;
+  return e;
+}
+
+/// Makes the word ours, though somebody has it, perhaps we ourselves.
+[[gnu::noinline]] log_entry& own_contended(transaction& t, ref_core& r) {
   const std::uint64_t mine = word_of(t);
   for (;;) {
     check_alive(t);
@@ -428,9 +434,15 @@ void own(transaction& t, ref_core& r) {
       meet_ensurers(t, r, w);
     }
   }
-  log_entry& e = entry_of(t, r);
-  e.owned = true;
-  e.ensured = false;
+  return note_owned(entry_of(t, r));
+}
+
+/// Makes the word ours. `e`: the ref's entry, or null if it has none.   Returns: its entry.
+log_entry& own(transaction& t, ref_core& r, log_entry* e) {
+  check_alive(t);
+  std::uint64_t free = 0;
+  if (r.word.load(sync::relaxed) != 0 || !r.word.cas(free, word_of(t), sync::seq_cst)) [[unlikely]] return own_contended(t, r);
+  return note_owned(e != nullptr ? *e : add(t, r));
 }
 
 /// The ref is ours or ensured by us: it must not have been committed since our snapshot.
@@ -442,14 +454,13 @@ void check_version(transaction& t, ref_core& r) {
   }
 }
 
-const box& value_now(transaction& t, ref_core& r, guard& g) {
+const box& value_of_entry(transaction& t, const log_entry* e, ref_core& r, guard& g) {
   t.seen = true;
-  if (const log_entry* e = find(t, r); e != nullptr && e->value != nullptr) {
-    keep_made(g, e->value);
-    return *e->value;
-  }
-  return *g.protect(r.head);                     // ours: nobody replaces it
+  if (e == nullptr || e->value == nullptr) return *g.protect(r.head);   // ours: nobody replaces it
+  keep_made(g, e->value);
+  return *e->value;
 }
+const box& value_now(transaction& t, ref_core& r, guard& g) { return value_of_entry(t, find(t, r), r, g); }
 
 // --- commit ----------------------------------------------------------------------------------------------------------
 
@@ -460,7 +471,8 @@ box* committed(const ref_core& r, guard& g) noexcept {
 }
 
 void own_commuted(transaction& t) {
-  std::vector<ref_core*> refs;
+  std::vector<ref_core*>& refs = t.commuted;
+  refs.clear();
   for (const log_entry& e : t.log)
     if (e.commuted && !e.owned) refs.push_back(e.ref);
   std::sort(refs.begin(), refs.end(), [](const ref_core* a, const ref_core* b) { return a->order < b->order; });
@@ -470,8 +482,9 @@ void own_commuted(transaction& t) {
     ~mark() { of = false; }
   } const in_order(t.owns_commuted);
   for (ref_core* r : refs) {
-    const bool ensured = find(t, *r)->ensured;
-    own(t, *r);
+    log_entry* e = find(t, *r);
+    const bool ensured = e->ensured;
+    own(t, *r, e);
     if (ensured) check_version(t, *r);
   }
 }
@@ -541,12 +554,14 @@ void publish(transaction& t, const log_entry& e, std::uint64_t as, bool register
 }
 
 /// From here to idle nothing of the user's runs and nothing may fail: room for what is noted is made before.
-void make_room_for_commit(transaction& t) {
+/// Returns: whether anything is written.
+bool make_room_for_commit(transaction& t) {
   std::size_t versions = 0;
   for (const log_entry& e : t.log)
     if (e.value != nullptr) versions += std::size_t{2} + e.ref->history.load(sync::relaxed);
   t.dead.reserve(versions + 64);
   t.told.reserve(t.log.size());
+  return versions != 0;
 }
 
 /// Returns: false when the attempt must begin anew. Throws what the user's functions throw.
@@ -561,9 +576,7 @@ bool commit(transaction& t) {
   }
   run_validators(t);
   check_alive(t);
-  make_room_for_commit(t);
-  bool writes = false;
-  for (const log_entry& e : t.log) writes |= e.value != nullptr;
+  const bool writes = make_room_for_commit(t);
   t.status.store(status_of(t.attempt, phase::committing), sync::release);
   sync::light_fence();                           // pairs with the heavy one in take_from
   if (t.stop.load(sync::acquire) == t.attempt && !planted::is(planted::kill_unseen)) [[unlikely]] {
@@ -749,19 +762,17 @@ const box& look_at(ref_core& r, guard& g) {
 }
 
 const box& begin_write(transaction& t, ref_core& r, guard& g) {
-  const log_entry* e = find(t, r);
-  if (e != nullptr && e->commuted) return value_now(t, r, g);  // put_value refuses, after the user's function has run
-  if (e == nullptr || !e->owned) {
-    own(t, r);
-    check_version(t, r);
-  }
-  return value_now(t, r, g);
+  log_entry* e = find(t, r);
+  if (e != nullptr && (e->commuted || e->owned)) return value_of_entry(t, e, r, g);  // commuted: put_value refuses, after the user's function
+  e = &own(t, r, e);
+  check_version(t, r);
+  return value_of_entry(t, e, r, g);
 }
 
 void begin_blind_write(transaction& t, ref_core& r) {
-  const log_entry* e = find(t, r);
+  log_entry* e = find(t, r);
   if (e != nullptr && (e->commuted || e->owned)) return;
-  own(t, r);
+  own(t, r, e);
   check_version(t, r);
 }
 
@@ -781,8 +792,7 @@ void put_value(transaction& t, ref_core& r, box* fresh) {
 
 /// A function of commute commutes something itself while it runs once more: what it does is done on the spot.
 static const box& begin_write_at_commit(transaction& t, ref_core& r, guard& g) {
-  own(t, r);
-  return value_now(t, r, g);
+  return value_of_entry(t, &own(t, r, find(t, r)), r, g);
 }
 
 const box& begin_commute(transaction& t, ref_core& r, guard& g) {

@@ -94,6 +94,7 @@ struct alignas(64) transaction {
   held_sends sends;
   std::vector<told_change> told;
   std::vector<box*> dead;
+  std::vector<ref_core*> commuted;               // those to be owned at the commit, in order
   transaction* next = nullptr;
 };
 
