@@ -45,6 +45,7 @@ struct counter {
   auto handle_call(count_and_go) { return reply_and<int>{fires, remove_handler}; }
   void handle_info(message& m) {
     if (const auto* p = m.as<poke>()) note(name + " poke " + std::to_string(p->n));
+    if (const auto* s = m.as<exit_signal>()) note(name + " exit " + to_text(s->reason));
   }
   std::string terminate(const handler_end& end) {
     static constexpr const char* words[] = {"deleted", "removed", "swapped", "stopped", "supervisor ended", "error"};
@@ -244,6 +245,18 @@ TEST_CASE("SE-66 plain messages go to every handler's handle_info") {
   CHECK(eventually([&] { return j.lines() == lines{"a poke 4", "b poke 4"}; }));
 }
 
+TEST_CASE("SE-66 an EXIT of whoever is neither supervisor nor handler goes to every handler's handle_info") {
+  journal j;
+  own_world w;
+  booked here(j);
+  const auto m = start<alarms>();
+  add_handler<counter>(m, {}, std::string("a"));
+  add_handler<counter>(m, {.id = "2"}, std::string("b"));
+  CHECK(run_process([m] { exit(m.id(), exit_reason("hint")); }).is(exit_reason::normal));
+  CHECK(eventually([&] { return j.lines() == lines{"a exit hint", "b exit hint"}; }));
+  CHECK(which_handlers(m).size() == 2);
+}
+
 TEST_CASE("SE-67 delete_handler runs terminate with the caller's arguments and gives its result") {
   journal j;
   own_world w;
@@ -303,6 +316,24 @@ TEST_CASE("SE-69 who supervises a handler hears why it is gone") {
     CHECK(call(m, detail::which_handlers_request{}).size() == 1);
   }).is(exit_reason::normal));
   CHECK(eventually([&] { return names_of(m).empty(); }));
+}
+
+TEST_CASE("SE-69 who supervises no handler any more is not linked to the manager") {
+  own_world w;
+  const auto m = start<alarms>();
+  CHECK(run_process([m] {
+    const auto linked = [m] { return process_info(m.id())->links; };
+    add_sup_handler<counter>(m);
+    CHECK(linked() == std::vector<pid>{self()});
+    delete_handler<counter>(m);
+    CHECK(linked().empty());
+    add_sup_handler<counter>(m);
+    const monitored heirs = spawn_monitor([m, linked] {
+      swap_handler<counter, heir>(m, {.supervised = true}, 1);
+      CHECK(linked() == std::vector<pid>{self()});
+    });
+    CHECK(reason_of_end(heirs.who, heirs.ref).is(exit_reason::normal));
+  }).is(exit_reason::normal));
 }
 
 TEST_CASE("SE-70 the end of the manager is the end of its handlers") {
@@ -386,6 +417,9 @@ TEST_CASE("SE-72 a handler in a process of its own that fails is removed; the ma
   sync_notify(m, fire{15});                                  // the receipt goes with the process
   CHECK(eventually([&] { return names_of(m).empty(); }));
   CHECK(eventually([&] { return j.has("moody error: std::runtime_error: afraid of 15"); }));
+  const auto reports = w.reports.of("handler", m);
+  REQUIRE(reports.size() == 1);
+  CHECK(field_of(reports[0], "why") == "std::runtime_error: afraid of 15");
   CHECK(alive(m.id()));
 }
 
