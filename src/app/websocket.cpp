@@ -126,7 +126,7 @@ bool ws_session::accept() {
   request.target(for_beast(asked_.target()));
   for (const http_field& f : asked_.fields()) request.insert(for_beast(f.name), for_beast(f.value));
   ws_.set_option(beast_ws::stream_base::decorator([this](beast_ws::response_type& r) {
-    r.erase(http::field::server);
+    r.set(http::field::server, "coppice");       // Beast would name itself and its version
     if (!protocol_.empty()) r.set(http::field::sec_websocket_protocol, for_beast(protocol_));
   }));
   error_code ec;

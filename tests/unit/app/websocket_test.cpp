@@ -243,6 +243,7 @@ TEST_CASE("the request stays with the handler, and a subprotocol is agreed on") 
   ws_world w;
   ws_client c = w.connect("/rooms/a%20b?as=me", "X-Test: yes\r\nSec-WebSocket-Protocol: chat.v1, chat.v2\r\n");
   CHECK(c.handshake.header("Sec-WebSocket-Protocol") == "chat.v2");
+  CHECK(c.handshake.header("Server") == "coppice");
   CHECK(c.read() == "a b me yes chat.v2");
   c.send("x");
   CHECK(c.read() == "/rooms/a%20b");
