@@ -14,6 +14,7 @@ class_counts others;
 
 /// The messages since the last one that was measured, up to the `n`th.
 unsigned stands_for(std::uint16_t n) noexcept {
+  if (n == first_measured) return first_measured;
   if (n != 0 && n <= measured_first) return 1;
   return n == measured_each ? measured_each - measured_first : measured_each;
 }

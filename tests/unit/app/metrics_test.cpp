@@ -108,7 +108,11 @@ TEST_CASE("metrics: calls and casts of a class are counted, each once, also beyo
   const growth started(w.all, "coppice_servers_started_total", of_class("counted_server"));
   const growth measured(w.all, "coppice_server_handler_seconds_count", of_class("counted_server"));
   auto server = start<counted_server>();
-  for (int i = 0; i < 1000; ++i) call(server, ask{});
+  for (int i = 0; i < 2; ++i) call(server, ask{});
+  CHECK(measured.now() == 0);    // who lives for two messages only is not measured
+  call(server, ask{});
+  CHECK(measured.now() == 3);
+  for (int i = 3; i < 1000; ++i) call(server, ask{});
   CHECK(messages.now() == 1000);
   CHECK(measured.now() == 768);  // the 768th was the last one that was measured
   for (int i = 0; i < 500; ++i) cast(server, tell{});
