@@ -262,19 +262,24 @@ pid registry_base::whereis(const key_ref& key) const noexcept {
   return g != nullptr ? g->holder : pid{};
 }
 
-void registry_base::visit_partition(unsigned partition, const key_ref& key, entry_visitor see, void* context) const {
-  registry_core& c = *core_;
+/// What is under the key, in one partition; the key is hashed only once.
+static void visit_hashed(const registry_core& c, unsigned partition, const key_ref& key, std::uint64_t hash, entry_visitor see, void* context) {
   const guard reads;
-  const registry_group* const g = c.partitions[partition].find(key, c.hash_of_key(key), c.types);
+  const registry_group* const g = c.partitions[partition].find(key, hash, c.types);
   if (g == nullptr) return;
   for (registry_entry* e = g->first.load(sync::acquire); e != nullptr; e = e->next.load(sync::acquire))
     see(context, key, e->holder, kept_value(*e));
 }
 
+void registry_base::visit_partition(unsigned partition, const key_ref& key, entry_visitor see, void* context) const {
+  visit_hashed(*core_, partition, key, core_->hash_of_key(key), see, context);
+}
+
 void registry_base::visit(const key_ref& key, entry_visitor see, void* context) const {
   const registry_core& c = *core_;
-  if (c.by_key()) return visit_partition(c.partition_of(c.hash_of_key(key), {}), key, see, context);
-  for (unsigned i = 0; i != c.options.partitions; ++i) visit_partition(i, key, see, context);
+  const std::uint64_t hash = c.hash_of_key(key);
+  if (c.by_key()) return visit_hashed(c, c.partition_of(hash, {}), key, hash, see, context);
+  for (unsigned i = 0; i != c.options.partitions; ++i) visit_hashed(c, i, key, hash, see, context);
 }
 
 void registry_base::visit_all(entry_visitor see, void* context) const {
