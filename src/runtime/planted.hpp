@@ -58,6 +58,7 @@ enum fault : int {
   action_pushed_relaxed,
   run_past_count,             // a runner runs actions that their senders have not counted yet
   soon_unseen,                // who goes to sleep does not look at what is given to be taken back
+  soon_left,                  // who takes something else leaves it where it is
   lent_past_executor,         // who awaits an agent runs what was sent to another executor, too
   restart_without_run,        // a parked agent is not handed over by its restart
   settled_relaxed,            // a future is there before its value is

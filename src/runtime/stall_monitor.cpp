@@ -2,8 +2,9 @@
 //
 // The monitor thread: once a millisecond it looks at what each worker has done. A busy worker whose tick stands still is stuck
 // (a long computation, a blocking system call): what it holds is given to the others, its timers are fired for it, and
-// if nobody is free a spare worker is started, unless all it lacks is a core (thread_glance.hpp). One that does very much, in small pieces, is left alone: its queue goes round in
-// less time than it would take to carry part of it to another core. When everything is idle the monitor sleeps too.
+// if nobody is free a spare worker is started, unless all it lacks is a core (thread_glance.hpp). One that does very much, in
+// small pieces, is left alone: its queue goes round in less time than it would take to carry part of it to another core. When
+// everything is idle the monitor sleeps too.
 #include "runtime/scheduler.hpp"
 
 #include "runtime/crowding.hpp"
@@ -78,8 +79,9 @@ void scheduler::monitor() {
   }
 }
 
-/// Whether one of the stuck workers keeps others from nothing but work: it waits for something, at once; it computes, if that is still so at
-/// the next look. Who has waited for a core most of the time since would only wait for it together with the other, up to a few looks.
+/// Whether another worker would get anything done. It would beside one that waits for something, at once; beside one that computes,
+/// if that is still so at the next look. Beside one that has mostly waited for a core since, it would only wait for the same: that one
+/// is given a few looks.
 bool scheduler::another_would_help(watch& seen, unsigned count) noexcept {
   bool helps = false;
   for (unsigned i = 0; i < count; ++i) {

@@ -7,6 +7,8 @@
 //
 // What its giver will most likely take back lies in `soon`: nobody is woken for it and nobody who looks for work sees it, but
 // who is about to sleep takes it, and so does the one thread that *naps*: it comes back each millisecond while such jobs are given.
+// Invariant: while anything lies there a thread naps, or is on its way from that to `take`, which leaves nothing there: the thread
+// may be long at what it takes.
 #include <coppice/state/executor.hpp>
 
 #include <coppice/base/detail/sync.hpp>
@@ -69,6 +71,13 @@ struct thread_pool {
   };
   std::list<member> members;                     // guarded by lock
 
+  /// Who is to come for what was queued.
+  struct helpers {
+    bool wake = false;
+    bool start = false;
+  };
+  helpers queued() noexcept;
+  void call(helpers h);
   void start_thread();
   void join_ended() noexcept;
   void work(member& self) noexcept;
@@ -81,23 +90,33 @@ struct thread_pool {
   bool leave() noexcept;
 };
 
-/// Whoever waits for the job may destroy the pool as soon as it has run: behind the lock nothing of the pool is touched, unless
+/// Under the lock, after jobs were put into the queue.
+thread_pool::helpers thread_pool::queued() noexcept {
+  waiting.store(static_cast<std::uint32_t>(queue.size()), sync::relaxed);
+  helpers h;
+  h.start = idle + looking < queue.size() && threads < most;
+  h.wake = idle != 0 && looking < queue.size();  // who looks, or is about to sleep, finds it
+  if (h.start) ++threads, ++starting;
+  signal.fetch_add(1, sync::seq_cst);
+  return h;
+}
+
+/// Behind the lock. Whoever waits for the job may destroy the pool as soon as it has run: nothing of the pool is touched, unless
 /// `starting` says so.
+void thread_pool::call(helpers h) {
+  if (h.wake) sync::futex_wake(&signal, 1);      // the address only
+  if (h.start) start_thread();
+}
+
 bool thread_pool::execute(job t) {
-  bool start = false;
-  bool wake = false;
+  helpers h;
   {
     sync::lock_guard held(lock);
     if (closed) return false;
     queue.push_back(t);
-    waiting.store(static_cast<std::uint32_t>(queue.size()), sync::relaxed);
-    start = idle + looking < queue.size() && threads < most;
-    if (start) ++threads, ++starting;
-    wake = idle != 0 && looking < queue.size();  // who looks, or is about to sleep, finds it
-    signal.fetch_add(1, sync::seq_cst);
+    h = queued();
   }
-  if (wake) sync::futex_wake(&signal, 1);        // the address only
-  if (start) start_thread();
+  call(h);
   return true;
 }
 
@@ -176,13 +195,23 @@ bool thread_pool::take(member& self, job& t) noexcept {
     t = std::exchange(self.next, job{});
     return true;
   }
-  sync::lock_guard held(lock);
-  look(self, !has_work());
-  if (!has_work()) return false;
-  std::deque<job>& from = queue.empty() ? soon : queue;
-  t = from.front();
-  from.pop_front();
-  waiting.store(static_cast<std::uint32_t>(queue.size()), sync::relaxed);
+  helpers h;
+  {
+    sync::lock_guard held(lock);
+    look(self, !has_work());
+    if (!has_work()) return false;
+    const bool adds = !soon.empty() && !internal::planted::is(internal::planted::soon_left);
+    if (adds || queue.empty()) {
+      if (queue.empty()) queue.swap(soon);       // takes no memory
+      else queue.insert(queue.end(), soon.begin(), soon.end());
+      soon.clear();
+    }
+    t = queue.front();
+    queue.pop_front();
+    if (adds) h = queued();
+    else waiting.store(static_cast<std::uint32_t>(queue.size()), sync::relaxed);
+  }
+  call(h);
   return true;
 }
 

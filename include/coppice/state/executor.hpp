@@ -46,7 +46,8 @@ namespace detail {
 struct thread_pool;
 }
 
-/// A number of threads, which start with the first task. Lends what has not begun to who awaits it. The destructor runs what was taken and joins.   Spec: AG-8.
+/// A number of threads, which start with the first task. It lends what has not begun to who awaits it; the destructor runs what was
+/// taken and joins.   Spec: AG-8.
 class fixed_executor final : public executor {
  public:
   explicit fixed_executor(unsigned threads);

@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "fuzz/app/two_pieces.hpp"
 #include "fuzz/fuzz.hpp"
-#include "support/http/http_client.hpp"
 
 using namespace coppice;
 using testing::require;
@@ -39,13 +39,9 @@ world& the_world() {
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 2) return 0;
-  const std::string_view input(reinterpret_cast<const char*>(data) + 1, size - 1);
-  const std::size_t first = input.size() * data[0] / 256;
   world& w = the_world();
   http_client client(w.server.port());
-  if (client.send(input.substr(0, first))) client.send(input.substr(first));
-  client.end_writing();
-  const std::string said = client.read_to_end();
+  const std::string said = testing::answer_to(client, data, size);
   require(said.empty() || said.starts_with("HTTP/1.1 "), "the answer is HTTP");
   for (const char* failed : {"HTTP/1.1 500", "HTTP/1.1 503", "HTTP/1.1 408"}) require(said.find(failed) == std::string::npos, failed);
   require(w.server.statistics().failed == 0, "no handler failed");

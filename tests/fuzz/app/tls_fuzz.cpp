@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "fuzz/app/two_pieces.hpp"
 #include "fuzz/fuzz.hpp"
-#include "support/http/http_client.hpp"
 #include "support/http/tls_folder.hpp"
 
 using namespace coppice;
@@ -38,13 +38,9 @@ bool is_from_tls(std::string_view said) {
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 2) return 0;
-  const std::string_view input(reinterpret_cast<const char*>(data) + 1, size - 1);
-  const std::size_t first = input.size() * data[0] / 256;
   world& w = the_world();
   http_client client = http_client::plain(w.server.port());
-  if (client.send(input.substr(0, first))) client.send(input.substr(first));
-  client.end_writing();
-  const std::string said = client.read_to_end();
+  const std::string said = testing::answer_to(client, data, size);
   require(is_from_tls(said) || said.starts_with("HTTP/1.1 400 "), "the answer is TLS, or a refusal in HTTP");
   require(w.server.statistics().failed == 0, "no handler failed");
   if (++w.inputs % 100 == 1) require(http_client(w.server.port(), testing::tls_wish{}).ask(testing::get_request("/")).body == "hello", "it serves on");

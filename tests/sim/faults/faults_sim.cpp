@@ -69,6 +69,7 @@ constexpr row table[] = {
     {planted::action_pushed_relaxed, "an action queued relaxed", "agent_two_senders"},
     {planted::run_past_count, "actions run that are not counted yet", "agent_while_sending"},
     {planted::soon_unseen, "what was to be taken back is not seen before sleep", "agent_not_awaited"},
+    {planted::soon_left, "what was to be taken back is left by who takes something else", "agent_beside_one_that_waits"},
     {planted::lent_past_executor, "an action run by who awaits, though sent elsewhere", "agent_lent"},
     {planted::restart_without_run, "a restarted agent is not run", "agent_restart"},
     {planted::settled_relaxed, "a future settled relaxed", "future_two_deliver"},

@@ -203,15 +203,42 @@ void not_awaited() {
       a.send(inc);
       await(a);
     }
-    sync::futex_word ran{0, "ran"};
+    signpost ran;
     a.send([&ran](int x) {
-      ran.store(1, sync::seq_cst);
-      sync::futex_wake(&ran, 1);
+      ran.set();
       return x + 1;
     });
-    while (ran.load(sync::seq_cst) == 0) sync::futex_wait(ran, 0, sync::never);
+    ran.wait();
     await(a);
     sim::check(*a == 4, "an action was lost or doubled");
+  }
+  internal::reclaim();
+}
+
+/// One that nobody awaits, and behind it one that keeps its thread until that has run: whoever takes the second sees to the first.
+void beside_one_that_waits() {
+  {
+    fixed_executor pool(2);
+    const executor_scope scope(pool, pool);
+    agent<int> a(0), b(0);
+    signpost ran;
+    detail::here();
+    for (int i = 0; i < 3; ++i) {
+      a.send(inc);
+      await(a);
+    }
+    a.send([&ran](int x) {
+      ran.set();
+      return x + 1;
+    });
+    b.send([&ran](int x) {
+      ran.wait();
+      return x + 1;
+    });
+    ran.wait();
+    await(a);
+    await(b);
+    sim::check(*a == 4 && *b == 1, "an action was lost or doubled");
   }
   internal::reclaim();
 }
@@ -221,6 +248,7 @@ const sim::scenario scenarios[] = {{"agent_two_senders", &two_senders, with_agen
                                    {"agent_restart", &restart, with_agents()},
                                    {"agent_held_sends", &held_sends, with_agents()},
                                    {"agent_lent", &lent, with_agents()},
-                                   {"agent_not_awaited", &not_awaited, with_agents()}};
+                                   {"agent_not_awaited", &not_awaited, with_agents()},
+                                   {"agent_beside_one_that_waits", &beside_one_that_waits, with_agents()}};
 
 }  // namespace

@@ -2,23 +2,16 @@
 //
 // Event managers: events from several senders while handlers come, are swapped, crash and go. Who stays sees each event once and
 // in its sender's order; of one that is swapped no event is lost; sync_notify comes back, after everybody has seen its event.
-#include <coppice/base/log_sink.hpp>
 #include <coppice/otp/gen_event.hpp>
 #include <coppice/process/process_info.hpp>
 
+#include "sim/runtime/silence.hpp"
 #include "sim/runtime/world.hpp"
 
 namespace {
 
 using namespace coppice;
 using namespace coppice::testing;
-
-struct silence {
-  static void drop(void*, const report&) {}
-  static constexpr log_sink sink{&drop, nullptr, log_level::error};
-  const log_sink* before = set_log_sink(&sink);
-  ~silence() { set_log_sink(before); }
-};
 
 struct bell { int from, number; };
 struct flare { int number; };

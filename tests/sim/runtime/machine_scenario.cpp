@@ -3,22 +3,15 @@
 // State machines: timeouts that fire while they are cancelled and set again, events that are postponed from several senders,
 // ends in the middle. Each event is handled once and in its sender's order, no timeout comes that was cancelled, none is lost,
 // every caller hears something.
-#include <coppice/base/log_sink.hpp>
 #include <coppice/otp/gen_statem.hpp>
 
+#include "sim/runtime/silence.hpp"
 #include "sim/runtime/world.hpp"
 
 namespace {
 
 using namespace coppice;
 using namespace coppice::testing;
-
-struct silence {
-  static void drop(void*, const report&) {}
-  static constexpr log_sink sink{&drop, nullptr, log_level::error};
-  const log_sink* before = set_log_sink(&sink);
-  ~silence() { set_log_sink(before); }
-};
 
 struct piece { int from, number; };
 struct buy { using reply = int; int from, number; };

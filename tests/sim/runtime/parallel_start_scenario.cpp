@@ -2,24 +2,17 @@
 //
 // Children that start at the same time: one fails, its starter is killed, the supervisor is killed. Whatever comes of it,
 // nobody is left who belongs to nobody.
-#include <coppice/base/log_sink.hpp>
 #include <coppice/otp/gen_server.hpp>
 #include <coppice/otp/supervisor.hpp>
 #include <coppice/process/process_info.hpp>
 
+#include "sim/runtime/silence.hpp"
 #include "sim/runtime/world.hpp"
 
 namespace {
 
 using namespace coppice;
 using namespace coppice::testing;
-
-struct silence {
-  static void drop(void*, const report&) {}
-  static constexpr log_sink sink{&drop, nullptr, log_level::error};
-  const log_sink* before = set_log_sink(&sink);
-  ~silence() { set_log_sink(before); }
-};
 
 struct victim { pid who; };
 struct sign {};

@@ -2,10 +2,10 @@
 //
 // The way to a partition, which nobody locks, while partitions are killed and started again: who looks finds one that was
 // started for this number, never a mixture of two, and in the end the one that runs.
-#include <coppice/base/log_sink.hpp>
 #include <coppice/otp/gen_server.hpp>
 #include <coppice/otp/partition_supervisor.hpp>
 
+#include "sim/runtime/silence.hpp"
 #include "sim/runtime/world.hpp"
 
 #include <array>
@@ -14,13 +14,6 @@ namespace {
 
 using namespace coppice;
 using namespace coppice::testing;
-
-struct silence {
-  static void drop(void*, const report&) {}
-  static constexpr log_sink sink{&drop, nullptr, log_level::error};
-  const log_sink* before = set_log_sink(&sink);
-  ~silence() { set_log_sink(before); }
-};
 
 struct which { using reply = int; };
 

@@ -92,7 +92,8 @@ TEST_CASE("TX-2, TX-3 commits are seen whole and none is lost; TX-9 ensure; TX-1
   check({"transaction_transfers", "transaction_opposite_orders", "transaction_barging", "transaction_catching", "transaction_ensuring"});
 }
 TEST_CASE("AG-6 each action runs once and in order; AG-34 a restarted agent goes on; AG-39 await") {
-  check({"agent_two_senders", "agent_while_sending", "agent_restart", "agent_held_sends", "agent_lent", "agent_not_awaited"});
+  check({"agent_two_senders", "agent_while_sending", "agent_restart", "agent_held_sends", "agent_lent", "agent_not_awaited",
+         "agent_beside_one_that_waits"});
 }
 TEST_CASE("FU-4 PM-2 PM-4 of deliveries, ends and cancellations one wins, and all who wait hear of it; FU-7 a loop that is left") {
   check({"future_two_deliver", "future_cancelled_at_the_end", "future_gone_undelivered", "future_left_early"});

@@ -1,24 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Supervisors against children that die, unlink, or cannot start, at any moment.
-#include <coppice/base/log_sink.hpp>
 #include <coppice/otp/gen_server.hpp>
 #include <coppice/otp/supervisor.hpp>
 
+#include "sim/runtime/silence.hpp"
 #include "sim/runtime/world.hpp"
 
 namespace {
 
 using namespace coppice;
 using namespace coppice::testing;
-
-/// Nobody listens: what supervisors say is not put into words.
-struct silence {
-  static void drop(void*, const report&) {}
-  static constexpr log_sink sink{&drop, nullptr, log_level::error};
-  const log_sink* before = set_log_sink(&sink);
-  ~silence() { set_log_sink(before); }
-};
 
 struct leave_alone { using reply = void; pid who; };
 struct sheep {

@@ -91,6 +91,18 @@ lines names_of(server_ref<alarms> m) {
   return out;
 }
 
+/// A manager with two counters, "a" and, under the id "2", "b".
+struct two_counters {
+  journal j;
+  own_world w;
+  booked here{j};
+  const server_ref<alarms> m = start<alarms>();
+  two_counters() {
+    add_handler<counter>(m, {}, std::string("a"));
+    add_handler<counter>(m, {.id = "2"}, std::string("b"));
+  }
+};
+
 }  // namespace
 
 TEST_CASE("SE-60 SE-71 any number of handlers, one class under several ids, in the order in which they were added") {
@@ -234,25 +246,13 @@ TEST_CASE("SE-65 a call reaches one handler; an unknown one is told; one that th
   CHECK(names_of(m).empty());
 }
 
-TEST_CASE("SE-66 plain messages go to every handler's handle_info") {
-  journal j;
-  own_world w;
-  booked here(j);
-  const auto m = start<alarms>();
-  add_handler<counter>(m, {}, std::string("a"));
-  add_handler<counter>(m, {.id = "2"}, std::string("b"));
+TEST_CASE_FIXTURE(two_counters, "SE-66 plain messages go to every handler's handle_info") {
   send(m.id(), poke{4});
   CHECK(eventually([&] { return j.lines() == lines{"a poke 4", "b poke 4"}; }));
 }
 
-TEST_CASE("SE-66 an EXIT of whoever is neither supervisor nor handler goes to every handler's handle_info") {
-  journal j;
-  own_world w;
-  booked here(j);
-  const auto m = start<alarms>();
-  add_handler<counter>(m, {}, std::string("a"));
-  add_handler<counter>(m, {.id = "2"}, std::string("b"));
-  CHECK(run_process([m] { exit(m.id(), exit_reason("hint")); }).is(exit_reason::normal));
+TEST_CASE_FIXTURE(two_counters, "SE-66 an EXIT of whoever is neither supervisor nor handler goes to every handler's handle_info") {
+  CHECK(run_process([this] { exit(m.id(), exit_reason("hint")); }).is(exit_reason::normal));
   CHECK(eventually([&] { return j.lines() == lines{"a exit hint", "b exit hint"}; }));
   CHECK(which_handlers(m).size() == 2);
 }
@@ -336,13 +336,7 @@ TEST_CASE("SE-69 who supervises no handler any more is not linked to the manager
   }).is(exit_reason::normal));
 }
 
-TEST_CASE("SE-70 the end of the manager is the end of its handlers") {
-  journal j;
-  own_world w;
-  booked here(j);
-  const auto m = start<alarms>();
-  add_handler<counter>(m, {}, std::string("a"));
-  add_handler<counter>(m, {.id = "2"}, std::string("b"));
+TEST_CASE_FIXTURE(two_counters, "SE-70 the end of the manager is the end of its handlers") {
   stop(m);
   CHECK(j.lines() == lines{"a stopped", "b stopped"});
   CHECK(run_process([] {
