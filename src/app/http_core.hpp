@@ -178,6 +178,7 @@ constexpr detail::behaviour socket_behaviour(std::string_view name,
                                              void (*handle)(detail::slot&, detail::node*) noexcept) noexcept {
   return {.name = name,
           .handle = handle,
+          .handle_several = nullptr,
           .finish = [](detail::slot&, detail::handler_frame&) noexcept {},
           .find = [](const detail::class_descriptor&, detail::node_kind, std::uint64_t) noexcept -> detail::trampoline {
             return nullptr;

@@ -10,6 +10,7 @@
 
 #include "otp/machine_data.hpp"
 #include "otp/server_data.hpp"
+#include "process/class_counts.hpp"
 #include "process/process_timer.hpp"
 #include "process/signal.hpp"
 #include "process/system.hpp"
@@ -55,7 +56,7 @@ bool is_call(const node& n) noexcept { return n.kind == node_kind::call || n.kin
 /// Destroys a handled message.
 void drop(node* n) noexcept {
   if (n->type != nullptr && !n->type->inert) n->type->destroy(payload_at(*n));
-  detail::free_node(n);
+  free_node(here(), n);
 }
 
 /// Nobody waits for this call any more (GS-X1). A look at its reply slot, no clock: who gives up or dies abandons it.
@@ -560,25 +561,43 @@ bool is_plain_cast(const slot& self, node& n) noexcept {
   return n.kind == node_kind::cast && self.ext.get() == nullptr && n.run != nullptr && class_header_of(n) == self.cls->key;
 }
 
-void handle_plain_cast(slot& self, node* n) noexcept {
-  handler_frame frame(self, detail::state_of(self), payload_at(*n), *n->type);
-  self.doing.store(n->type, sync::release);
-  thread_block& block = here();                 // of the thread it begins on
-  fiber* const on = block.on;                   // nobody's stack but its own: a queued message
-  self.since.store(block.clock, sync::relaxed);
+/// A run of them, in one frame, as long as each leaves nothing to do and nobody wants to know more of one than its handler does.
+/// What has come meanwhile ends the run: it may be a signal.
+int handle_plain_casts(slot& self, int most) noexcept {
+  node* newest = self.fifo;
+  node* n = newest->next;
+  if (!is_plain_cast(self, *n) || is_next_measured(self) || tracing()) return 0;
+  handler_frame frame(self, detail::state_of(self), nullptr, *n->type);
+  fiber* const on = here().on;                  // nobody's stack but its own: queued messages
   void* const before = std::exchange(on->user, &frame);
-  n->run(frame);
-  on->user = before;
-  drop(n);
   constexpr std::uint32_t ended_or_ending = detail::doomed | detail::leaving;
-  const bool nothing_to_do = frame.then_do == after::nothing && self.ext.get() == nullptr &&
-                             (self.flags.load(sync::relaxed) & ended_or_ending) == 0;
+  bool nothing_to_do = true;
+  int handled = 0;
+  for (;;) {
+    unlink_from_fifo(self, newest, n);
+    count_message(self);
+    frame.request = payload_at(*n);
+    frame.type = n->type;
+    self.doing.store(n->type, sync::release);
+    self.since.store(here().clock, sync::relaxed);          // of the thread it is on by now
+    n->run(frame);
+    drop(n);
+    ++handled;
+    const std::uint32_t flags = self.flags.load(sync::relaxed);
+    nothing_to_do = frame.then_do == after::nothing && self.ext.get() == nullptr && (flags & ended_or_ending) == 0;
+    if (!nothing_to_do || has(self, detail::frozen) || handled == most || has_mail(self)) break;
+    newest = self.fifo;
+    if (newest == nullptr) break;
+    n = newest->next;
+    if (!is_plain_cast(self, *n) || is_next_measured(self) || tracing()) break;
+  }
+  on->user = before;
   if (self.serial.load(sync::relaxed) != 0) self.doing.store(nullptr, sync::relaxed);
   if (!nothing_to_do) settle(self, frame, "handle_cast");
+  return handled;
 }
 
 void handle(slot& self, node* n) noexcept {
-  if (is_plain_cast(self, *n)) [[likely]] return handle_plain_cast(self, n);
   if (n->kind == node_kind::tick) return handle_tick(self, n);
   if (is_system_request(*n)) return handle_system(self, n);
   if (is_parent_exit(self, *n)) return handle_parent_exit(self, n);
@@ -617,6 +636,7 @@ namespace coppice::detail {
 constinit const behaviour gen_server_behaviour{
     .name = "gen_server",
     .handle = &internal::handle,
+    .handle_several = &internal::handle_plain_casts,
     .finish = &internal::finish,
     .find = &internal::find_trampoline,
     .ended = &internal::ended,
@@ -626,6 +646,7 @@ constinit const behaviour gen_server_behaviour{
 constinit const behaviour gen_statem_behaviour{
     .name = "gen_statem",
     .handle = &internal::handle,
+    .handle_several = nullptr,
     .finish = &internal::finish,
     .find = &internal::find_trampoline,
     .ended = &internal::ended,
@@ -720,13 +741,23 @@ open_node new_follow_up(const message_descriptor& type, trampoline run) {
 
 namespace {
 
-open_node new_typed(node_kind kind, const message_descriptor& type, trampoline run, std::uint64_t class_key) {
-  node* n = internal::allocate_node_behind(sizeof(std::uint64_t), type.size, type.align);
+open_node typed(node* n, node_kind kind, const message_descriptor& type, trampoline run, std::uint64_t class_key) noexcept {
   n->type = &type;
   n->run = run;
   n->kind = kind;
   internal::class_header_of(*n) = class_key;
-  return {n, payload_of(*n)};
+  return {n, internal::payload_at(*n)};
+}
+
+[[gnu::noinline]] open_node new_rare(node_kind kind, const message_descriptor& type, trampoline run, std::uint64_t class_key) {
+  return typed(internal::allocate_node_behind(sizeof(std::uint64_t), type.size, type.align), kind, type, run, class_key);
+}
+
+/// What nearly always is there is taken without saving a register for the rest.
+open_node new_typed(node_kind kind, const message_descriptor& type, trampoline run, std::uint64_t class_key) {
+  node* n = internal::take_node_behind(sizeof(std::uint64_t), type.size, type.align);
+  if (n == nullptr) [[unlikely]] return new_rare(kind, type, run, class_key);
+  return typed(n, kind, type, run, class_key);
 }
 
 }  // namespace
@@ -780,9 +811,7 @@ void drop_cast(held_send& s) noexcept {
 sent cast_core(pid to, node* n) {
   if (const internal::scope_rules* rules = internal::current_rules(); rules != nullptr && n->kind == node_kind::cast) [[unlikely]]
     return hold_cast(*rules, to, n);
-  const sent result = internal::deliver_bounded(to, n);
-  internal::spend_on(to);
-  return result;
+  return internal::send_message(to, n);
 }
 
 std::int64_t then_part::wait_of(std::int64_t wait, bool absolute) noexcept {

@@ -64,6 +64,8 @@ inline std::uint16_t count_message(slot& s) noexcept { return s.handled.add(1); 
 constexpr bool is_measured(std::uint16_t n) noexcept {
   return static_cast<std::uint16_t>(n - first_measured) <= measured_first - first_measured || n % measured_each == 0;
 }
+/// The same of the one that comes next.
+inline bool is_next_measured(const slot& s) noexcept { return is_measured(static_cast<std::uint16_t>(s.handled.get() + 1)); }
 /// `s` is about to end; it still has its class.
 void count_end(slot& s, bool crashed) noexcept;
 

@@ -16,18 +16,15 @@ namespace coppice::detail {
 void* payload_of(node& n) noexcept { return reinterpret_cast<char*>(&n) + n.offset; }
 
 node* new_node(const message_descriptor& type) {
-  node* n = internal::allocate_node(type.size, type.align);
+  node* n = internal::take_node_behind(0, type.size, type.align);
+  if (n == nullptr) [[unlikely]] n = internal::allocate_node(type.size, type.align);
   n->type = &type;
   return n;
 }
 
 void free_node(node* n) noexcept { internal::free_node(internal::here(), n); }
 
-sent send_core(pid to, node* n) {
-  const sent result = internal::deliver_bounded(to, n);
-  internal::spend_on(to);
-  return result;
-}
+sent send_core(pid to, node* n) { return internal::send_message(to, n); }
 
 }  // namespace coppice::detail
 
@@ -42,7 +39,7 @@ constexpr int deepest_nesting = 8;           // signals acted on inside one anot
 // --- nodes -----------------------------------------------------------------------------------------------------------
 
 node* allocate_node_behind(std::size_t header, std::size_t payload, std::size_t alignment) {
-  const std::size_t offset = (sizeof(node) + header + alignment - 1) & ~(alignment - 1);
+  const std::size_t offset = offset_of_payload(header, alignment);
   const std::size_t bytes = offset + payload;
   node* n = ::new (here().blocks.allocate(bytes)) node;
   n->block = bytes > block_depot::largest ? heap_block : static_cast<std::uint8_t>(block_depot::class_of(bytes));
@@ -53,17 +50,6 @@ node* allocate_node_behind(std::size_t header, std::size_t payload, std::size_t 
 node* allocate_node(std::size_t payload, std::size_t alignment) { return allocate_node_behind(0, payload, alignment); }
 
 // --- the word --------------------------------------------------------------------------------------------------------
-
-pushed push(slot& s, node* n) noexcept {
-  std::uintptr_t word = s.word.load(sync::relaxed);
-  for (;;) {
-    n->next = word > 1 ? reinterpret_cast<node*>(word) : nullptr;
-    // seq_cst: the push comes before the look at the wait word (after_push), and pairs with commit_wait's second look.
-    if (planted::is(planted::push_relaxed) ? s.word.cas_weak(word, reinterpret_cast<std::uintptr_t>(n), sync::relaxed)
-                                           : s.word.cas_weak(word, reinterpret_cast<std::uintptr_t>(n), sync::seq_cst))
-      return word == 0 ? pushed::claimed : pushed::owned;
-  }
-}
 
 void append(slot& s, node* n) noexcept {
   if (node* newest = s.fifo) {
@@ -185,6 +171,8 @@ void sort_in(slot& s, node* n) {
   }
 }
 
+}  // namespace
+
 void take_inbox(slot& s) {
   // acquire: pairs with push, the payloads are seen
   auto* chain = reinterpret_cast<node*>(planted::is(planted::drain_relaxed) ? s.word.exchange(1, sync::relaxed)
@@ -216,12 +204,6 @@ void take_inbox(slot& s) {
   if (bound != 0 && detail::policy_of(bound) == when_full::drop_oldest) trim(s, bound & detail::bound_mask);
 }
 
-}  // namespace
-
-void drain(slot& s) {
-  while (has_mail(s)) take_inbox(s);
-}
-
 void for_each_node(const slot& s, void (*visit)(void* context, const node& n), void* context) {
   if (const node* newest = s.fifo) {
     const node* n = newest;
@@ -250,13 +232,17 @@ void leave(slot& s) noexcept {
 
 namespace {
 
-/// After a push to an owned process: wakes it if it waits for this kind of thing.
-void after_push(slot& s, bool signal) noexcept {
-  std::uint64_t w = s.wait.load(sync::seq_cst);     // after the push; pairs with commit_wait
-  const wait_state how = state_of_wait(w);
-  if (how != wait_state::any && !(how == wait_state::signals && signal)) return;
+/// Ends the wait `w` of a process that waits for what has just come.
+[[gnu::noinline]] void end_wait(slot& s, std::uint64_t w) noexcept {
   const bool of_thread = has(s, detail::thread_proxy);
   if (s.wait.cas(w, wait_word(wait_number(w), wait_state::done), sync::seq_cst)) go_on(s, of_thread);
+}
+
+/// After a push to an owned process: wakes it if it waits for this kind of thing.
+inline void after_push(slot& s, bool signal) noexcept {
+  const std::uint64_t w = s.wait.load(sync::seq_cst);   // after the push; pairs with commit_wait
+  const wait_state how = state_of_wait(w);
+  if (how == wait_state::any || (how == wait_state::signals && signal)) end_wait(s, w);
 }
 
 /// An idle process got a signal and is ours: act on it here unless that goes too deep.
@@ -285,7 +271,7 @@ void act_for(slot& s) noexcept {
 
 /// A message to an idle process: whoever claims it is its owner, and puts the message where the owner would.
 /// Returns: whether it was for the one who lives there.
-bool hand_to_claimed(slot& s, std::uint64_t serial, node* n) noexcept {
+[[gnu::noinline]] bool hand_to_claimed(slot& s, std::uint64_t serial, node* n) noexcept {
   if (s.serial.load(sync::acquire) != serial) [[unlikely]] {    // a free slot, or the next tenant's: ours for this moment
     if (n->counted) s.counted.fetch_sub(1, sync::relaxed);
     n->counted = false;
@@ -298,16 +284,9 @@ bool hand_to_claimed(slot& s, std::uint64_t serial, node* n) noexcept {
   return true;
 }
 
-/// `rouse`: the process looks at its inbox even if it waits for signals only.
-bool deliver_to_slot(slot& s, std::uint64_t serial, node* n, bool rouse = false) noexcept {
-  n->serial = serial;
-  const bool signal = is_signal(n->kind);
-  if (!signal && s.word.load(sync::relaxed) == 0 && claim(s)) return hand_to_claimed(s, serial, n);
-  if (push(s, n) == pushed::owned && !planted::is(planted::every_push_schedules)) {
-    after_push(s, signal || rouse);
-    return true;
-  }
-  if (s.serial.load(sync::acquire) != serial) {     // as above
+/// Something was pushed to an idle process, which is ours now.   Returns: whether it was for the one who lives there.
+[[gnu::noinline]] bool act_on_claimed(slot& s, std::uint64_t serial, bool signal) noexcept {
+  if (s.serial.load(sync::acquire) != serial) {     // as in hand_to_claimed
     drain(s);
     has(s, detail::doomed) ? schedule(s) : leave(s);
     return false;
@@ -316,6 +295,15 @@ bool deliver_to_slot(slot& s, std::uint64_t serial, node* n, bool rouse = false)
     act_for(s);
   else
     schedule(s);
+  return true;
+}
+
+/// `rouse`: the process looks at its inbox even if it waits for signals only.
+[[gnu::always_inline]] inline bool deliver_to_slot(slot& s, std::uint64_t serial, node* n, bool signal, bool rouse = false) noexcept {
+  n->serial = serial;
+  if (!signal && s.word.load(sync::relaxed) == 0 && claim(s)) return hand_to_claimed(s, serial, n);
+  if (push(s, n) != pushed::owned || planted::is(planted::every_push_schedules)) [[unlikely]] return act_on_claimed(s, serial, signal);
+  after_push(s, signal || rouse);
   return true;
 }
 
@@ -328,7 +316,7 @@ bool deliver(pid to, node* n) noexcept {
     dispose(n, exit_reason::noproc);
     return false;
   }
-  return deliver_to_slot(*to.where(), to.serial(), n);
+  return deliver_to_slot(*to.where(), to.serial(), n, is_signal(n->kind));
 }
 
 namespace {
@@ -358,7 +346,7 @@ detail::sent deliver_counted(pid to, node* n, std::uint32_t bound) noexcept {
   }
   n->counted = true;
   // Not `deliver`: if the process ends just now, it is the mailbox that must find the node stale and count it off.
-  return deliver_to_slot(s, to.serial(), n, full) ? detail::sent::yes : detail::sent::no_process;
+  return deliver_to_slot(s, to.serial(), n, false, full) ? detail::sent::yes : detail::sent::no_process;
 }
 
 }  // namespace
@@ -380,7 +368,24 @@ detail::sent deliver_bounded(pid to, node* n) noexcept {
     dispose(n, exit_reason::noproc);
     return detail::sent::no_process;
   }
-  return deliver_to_slot(s, to.serial(), n) ? detail::sent::yes : detail::sent::no_process;
+  return deliver_to_slot(s, to.serial(), n, false) ? detail::sent::yes : detail::sent::no_process;
+}
+
+detail::sent send_message(pid to, node* n) {
+  detail::sent result = detail::sent::yes;
+  if (!to || !to.is_local()) [[unlikely]] {
+    result = deliver_bounded(to, n);
+    spend_on_send(0);
+    return result;
+  }
+  slot& s = *to.where();
+  if (tracing() || s.bound.load(sync::relaxed) != 0 || s.serial.load(sync::acquire) != to.serial()) [[unlikely]]
+    result = deliver_bounded(to, n);
+  else if (!deliver_to_slot(s, to.serial(), n, false)) [[unlikely]]
+    result = detail::sent::no_process;
+  const bool waits_for_another = state_of_wait(s.wait.load(sync::relaxed)) == wait_state::signals;
+  spend_on_send(waits_for_another ? most_counted : s.length.load(sync::relaxed));
+  return result;
 }
 
 }  // namespace coppice::internal

@@ -18,12 +18,29 @@ using detail::slot;
 // --- nodes -----------------------------------------------------------------------------------------------------------
 
 inline constexpr std::uint8_t heap_block = 255;  // node::block of a node too large for the pools
-node* allocate_node(std::size_t payload, std::size_t alignment);
-/// The same with `header` bytes between the node and its payload.
+/// Where the payload lies in a node with `header` bytes between the two.
+constexpr std::size_t offset_of_payload(std::size_t header, std::size_t alignment) noexcept {
+  return (sizeof(node) + header + alignment - 1) & ~(alignment - 1);
+}
+/// A node with `header` bytes between it and its payload.
 node* allocate_node_behind(std::size_t header, std::size_t payload, std::size_t alignment);
+/// The same, inline, if the thread has one at hand; else null.
+inline node* take_node_behind(std::size_t header, std::size_t payload, std::size_t alignment) noexcept {
+  const std::size_t offset = offset_of_payload(header, alignment);
+  if (offset + payload > block_depot::largest) return nullptr;
+  const std::size_t size_class = block_depot::class_of(offset + payload);
+  void* block = here().blocks.take_at_hand(size_class);
+  if (block == nullptr) return nullptr;
+  node* n = ::new (block) node;
+  n->block = static_cast<std::uint8_t>(size_class);
+  n->offset = static_cast<std::uint16_t>(offset);
+  return n;
+}
+node* allocate_node(std::size_t payload, std::size_t alignment);
 /// Gives back a node whose payload is gone. `block` is the calling thread's.
 inline void free_node(thread_block& block, node* n) noexcept {
-  block.blocks.free(n, n->block == heap_block ? block_depot::largest + 1 : block_depot::class_bytes(n->block));
+  if (n->block == heap_block) [[unlikely]] return block.blocks.free(n, block_depot::largest + 1);
+  block.blocks.give(n, n->block);
 }
 /// A node of a signal or system message with a payload of type P.
 template <class P>
@@ -46,13 +63,26 @@ inline bool claim(slot& s) noexcept {
 }
 enum class pushed : std::uint8_t { owned, claimed };
 /// Adds `n`. claimed: the slot was idle and is the caller's now, with `n` in its inbox.
-pushed push(slot& s, node* n) noexcept;
-/// Moves the inbox into the fifo; acts on signals at once. Owner only. May set `doomed`.
-void drain(slot& s);
-/// Calls `visit` for each node that waits, signals of the inbox too, in no order (C7). Owner only; takes nothing in.
-void for_each_node(const slot& s, void (*visit)(void* context, const node& n), void* context);
+inline pushed push(slot& s, node* n) noexcept {
+  std::uintptr_t word = s.word.load(sync::relaxed);
+  for (;;) {
+    n->next = word > 1 ? reinterpret_cast<node*>(word) : nullptr;
+    // seq_cst: the push comes before the look at the wait word (after_push), and pairs with commit_wait's second look.
+    if (planted::is(planted::push_relaxed) ? s.word.cas_weak(word, reinterpret_cast<std::uintptr_t>(n), sync::relaxed)
+                                           : s.word.cas_weak(word, reinterpret_cast<std::uintptr_t>(n), sync::seq_cst))
+      return word == 0 ? pushed::claimed : pushed::owned;
+  }
+}
 /// True while something waits in the inbox.
 inline bool has_mail(const slot& s) noexcept { return s.word.load(sync::acquire) > 1; }
+/// Takes in what the inbox holds now; there must be something.
+void take_inbox(slot& s);
+/// Moves the inbox into the fifo; acts on signals at once. Owner only. May set `doomed`.
+inline void drain(slot& s) {
+  while (has_mail(s)) take_inbox(s);
+}
+/// Calls `visit` for each node that waits, signals of the inbox too, in no order (C7). Owner only; takes nothing in.
+void for_each_node(const slot& s, void (*visit)(void* context, const node& n), void* context);
 void append(slot& s, node* n) noexcept;
 /// As append, but by the priority lane if that is open.
 void append_urgent(slot& s, node* n);
@@ -100,6 +130,9 @@ inline bool release_if_empty(slot& s) noexcept {
 bool deliver(pid to, node* n) noexcept;
 /// The same for ordinary messages, which a bounded mailbox may refuse. Takes the node in any case.
 detail::sent deliver_bounded(pid to, node* n) noexcept;
+/// What a program's sends do: deliver_bounded, and the sender pays for it. Throws detail::unwind when a process that does nothing
+/// but send has to end.
+detail::sent send_message(pid to, node* n);
 /// Hands a message to the local process `to` if it is idle and its mailbox has no bound. False: nothing has happened.
 bool deliver_if_idle(pid to, node* n) noexcept;
 
@@ -156,13 +189,13 @@ inline constexpr std::uint64_t yield_request = ~std::uint64_t{0};
 /// Throws:  detail::unwind when the process has to end. `in_send`: only if it had to end a whole budget ago already, so that
 ///          what is sent by a destructor, say, does not throw, but a process that does nothing but send ends all the same.
 void yield_if_spent(bool in_send = false);
-/// The reductions of a send to `to`: one, and of the budget one more for each message that waits there, up to a hundred. So who
-/// floods a process that lags behind soon lets it run.
-inline void spend_on(pid to) {
-  constexpr std::uint32_t most = 100;
+/// The reductions of a send to a process where `waiting` messages wait: one, and of the budget one more for each of these, up to
+/// `most_counted`. So who floods a process that lags behind soon lets it run. One that waits for an answer, and so takes no message,
+/// counts as if that many waited.
+inline constexpr std::uint32_t most_counted = 150;
+inline void spend_on_send(std::uint32_t waiting) {
   thread_block& block = here();
-  const std::uint32_t waiting = to.is_local() && to ? to.where()->length.load(sync::relaxed) : 0;
-  const int extra = static_cast<int>(waiting < most ? waiting : most);
+  const int extra = static_cast<int>(waiting < most_counted ? waiting : most_counted);
   block.accounted -= extra;                    // no work
   block.budget -= 1 + extra;
   if (block.budget <= 0) [[unlikely]] yield_if_spent(true);

@@ -42,10 +42,22 @@ void run_body(slot& s) {
   s.cls->handles->handle(s, n);
 }
 
+/// Handles what waits in front, or several of them, up to `most`.   Returns: how many.
+int handle_next(slot& s, int most) noexcept {
+  const detail::behaviour& by = *s.cls->handles;
+  if (by.handle_several != nullptr)
+    if (const int handled = by.handle_several(s, most); handled != 0) return handled;
+  node* n = pop(s);
+  if (tracing()) [[unlikely]] trace_received(s, n->type);
+  if (is_measured(count_message(s))) [[unlikely]] handle_measured(s, n);
+  else by.handle(s, n);
+  return 1;
+}
+
 /// One turn of `s`, on its fiber: up to `budget` messages.
 void turn(slot& s, int budget) noexcept {
   const std::uint64_t serial = s.serial.load(sync::relaxed);
-  for (int done = 0;; ++done) {
+  for (int done = 0;;) {
     drain(s);
     constexpr std::uint32_t rare = std::uint32_t{detail::doomed} | std::uint32_t{detail::frozen};
     if ((s.flags.load(sync::relaxed) & rare) != 0) [[unlikely]] {
@@ -64,16 +76,11 @@ void turn(slot& s, int budget) noexcept {
       run_body(s);
       return;
     }
-    node* n = pop(s);
-    if (n == nullptr) {
+    if (s.fifo.get() == nullptr) {
       account(s, done);
       return;
     }
-    if (tracing()) [[unlikely]] trace_received(s, n->type);
-    if (is_measured(count_message(s))) [[unlikely]]
-      handle_measured(s, n);
-    else
-      s.cls->handles->handle(s, n);
+    done += handle_next(s, budget - done);
     if (s.serial.load(sync::relaxed) != serial) return;   // it ended; the slot is not ours any more
   }
 }

@@ -269,6 +269,9 @@ struct behaviour {
   std::string_view name;                                // gen_server, …
   /// Handles one message on the process's own fiber. Takes the node. Never throws. May end the process.
   void (*handle)(slot& self, node* message) noexcept;
+  /// Handles messages from the front of the fifo, which holds some, as long as they are of the simplest kind, up to `most`; counts
+  /// each of them. Returns: how many; none: the next one is for `handle`. Null: the behaviour knows no simple ones.
+  int (*handle_several)(slot& self, int most) noexcept;
   /// Does what the handler of a direct call left to do (frame.then_do). Same rules.
   void (*finish)(slot& self, handler_frame& frame) noexcept;
   /// The trampoline for a request that came without one: by key in the class's table. Null: not in its protocol.

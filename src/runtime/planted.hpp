@@ -78,6 +78,7 @@ enum fault : int {
   lanes_out_of_sight,         // who goes to sleep does not look at the lanes of priorities
   left_to_sleepers,           // work is left to workers that all sleep
   left_alone_while_stuck,     // what a worker holds is for it alone although it stands still
+  retired_with_slot,          // a spare worker parks with what lies in its LIFO slot
   starter_counted_twice,      // a starter that is killed after it has handed its child over counts for two
   starter_unguarded,          // a starter goes on waiting for a child whose supervisor has ended
   cancelled_timeout_kept,     // a machine keeps a timeout that it cancels, unless its timer can still be stopped

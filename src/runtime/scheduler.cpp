@@ -96,6 +96,7 @@ void scheduler::loop(worker& w) {
   thread_block& block = here();              // of this thread, for ever: only fibers change threads
   while (stopping_.load(sync::acquire) == 0) {
     if (w.aside.load(sync::relaxed) != 0) [[unlikely]] stand_aside(w);
+    if (is_superfluous(w)) [[unlikely]] retire(w);
     runnable* r = next(w);
     if (r == nullptr) r = look_around(w);
     if (r == nullptr) continue;              // it has slept
@@ -162,7 +163,7 @@ runnable* scheduler::look_around(worker& w) noexcept {
     if (runnable* r = next(w)) return r;
   }
   // At most half of the workers search at once; the others would only fight over the same lines.
-  if (2 * searching_.load(sync::relaxed) < count_.load(sync::acquire)) {
+  if (2 * searching_.load(sync::relaxed) < base_) {
     searching_.fetch_add(1, sync::seq_cst);
     runnable* found = nullptr;
     const int rounds = is_for_sockets_alone(w) ? 1 : search_rounds_;
@@ -176,7 +177,7 @@ runnable* scheduler::look_around(worker& w) noexcept {
     const bool last = searching_.fetch_sub(1, sync::seq_cst) == 1;
     if (found != nullptr) {
       // The last searcher leaves: if there is more to do, somebody else must look for it.
-      if (last && work_in_sight()) wake_one();
+      if (last && work_in_sight() && !enough_serve(parked_.load(sync::seq_cst))) wake_one();
       return found;
     }
   }
@@ -400,16 +401,28 @@ bool scheduler::park(worker& w) noexcept {
   w.asleep_until.store(sync::never, sync::relaxed);
   bool work = false;
   if (planted::is(planted::announce_after_recheck)) work = work_in_sight();
-  parked_.fetch_or(bit, sync::seq_cst);      // announce; pairs with wake_if_needed's fence and look
-  if (!planted::is(planted::park_without_recheck) && !planted::is(planted::announce_after_recheck)) work = work_in_sight() || w.pinned_size.load(sync::seq_cst) != 0;
+  const std::uint64_t parked = parked_.fetch_or(bit, sync::seq_cst) | bit;   // announce; pairs with wake_if_needed's fence and look
+  // Of the others one, at least, announces later, and then looks at everything that can be seen now.
+  const bool retired = w.spare && enough_serve(parked);
+  if (!planted::is(planted::park_without_recheck) && !planted::is(planted::announce_after_recheck)) work = (!retired && work_in_sight()) || w.pinned_size.load(sync::seq_cst) != 0;
   if (work || stopping_.load(sync::seq_cst) != 0) {
     parked_.fetch_and(~bit, sync::seq_cst);
     return false;
   }
   w.parked_at.set(sync::now());
-  sleep(w);
+  sleep(w, retired);
   awake(w);
   return true;
+}
+
+/// There are enough without it: what it holds goes to them.
+void scheduler::retire(worker& w) noexcept {
+  w.busy.store(0, sync::relaxed);
+  const std::int64_t now = sync::now();
+  here().clock = now;
+  fire_timers(w, now);
+  if (!planted::is(planted::retired_with_slot)) free_stuck(w);
+  park(w);
 }
 
 scheduler_counts scheduler::counts() const noexcept {
@@ -436,13 +449,13 @@ void scheduler::awake(worker& w) noexcept {
   wake_monitor();                            // nobody woke us, then: our timer or a socket did
 }
 
-void scheduler::sleep(worker& w) noexcept {
+void scheduler::sleep(worker& w, bool retired) noexcept {
   const std::int64_t deadline = w.wheel.next_deadline();
   w.asleep_until.store(deadline, sync::seq_cst);   // pairs with start_timer_at: one of the two sees the other
   const std::int64_t earliest = w.wheel.next_deadline();
   const std::int64_t until = earliest < deadline ? earliest : deadline;
   if (until == 0) return;                         // fresh timers: they must be armed first
-  if (const idle_source* idle = idle_.load(sync::acquire))
+  if (const idle_source* idle = idle_.load(sync::acquire); idle != nullptr && !retired)
     if (idle->sleep(idle->context, w, until)) return;
   while (w.signal.load(sync::acquire) == 0)
     if (!sync::futex_wait(w.signal, 0, until)) return;
@@ -496,10 +509,11 @@ void scheduler::pay_wake(worker& w) noexcept {
   }
 }
 
-/// Called after work was added.
-void scheduler::wake_if_needed() noexcept {
+/// Called after work was added. `leaving`: as in enough_serve.
+void scheduler::wake_if_needed(unsigned leaving) noexcept {
   if (!planted::is(planted::wake_without_fence)) sync::fence(sync::seq_cst);  // the push is before this look; pairs with park's announce and look
-  if (parked_.load(sync::seq_cst) == 0 || searching_.load(sync::seq_cst) != 0) return;
+  const std::uint64_t parked = parked_.load(sync::seq_cst);
+  if (parked == 0 || searching_.load(sync::seq_cst) != 0 || enough_serve(parked, leaving)) return;
   wake_one();
 }
 

@@ -20,6 +20,7 @@
 #include "runtime/thread_block.hpp"
 #include "runtime/timer_wheel.hpp"
 
+#include <bit>
 #include <cstdint>
 #include <vector>
 
@@ -225,19 +226,30 @@ class scheduler {
   bool is_global_left_alone(std::uint64_t size) const noexcept {
     return size <= global_patience_.load(sync::relaxed) && (planted::is(planted::left_to_sleepers) || parked_.load(sync::seq_cst) != everyone());
   }
+  /// Whether as many as there are cores serve: are awake, by `parked`, and not away, of which the monitor says how many there are.
+  /// Then nobody is woken for work that is there: one of them comes to it. A spare worker beyond them parks.
+  /// `leaving`: of those who serve by these numbers as many do not.
+  bool enough_serve(std::uint64_t parked, unsigned leaving = 0) const noexcept {
+    return monitored_ && workers() >= base_ + static_cast<unsigned>(std::popcount(parked)) + away_.load(sync::relaxed) + leaving;
+  }
+  /// Whether enough serve without the running worker `w`, and it has nothing that only it may run.
+  bool is_superfluous(const worker& w) const noexcept {
+    return w.spare && enough_serve(parked_.load(sync::relaxed), 1) && w.pinned_size.load(sync::relaxed) == 0;
+  }
   bool park(worker& w) noexcept;
-  void sleep(worker& w) noexcept;
+  void retire(worker& w) noexcept;
+  void sleep(worker& w, bool retired) noexcept;
   bool fire_timers(worker& w, std::int64_t now) noexcept;
   void pay_wake(worker& w) noexcept;
   void wake_monitor() noexcept;
-  void wake_if_needed() noexcept;
+  void wake_if_needed(unsigned leaving = 0) noexcept;
   bool unpark(unsigned index) noexcept;
 
   struct watch;
   void monitor();
   void be_impatient(watch& seen) noexcept;
   bool look_at_workers(watch& seen, unsigned count) noexcept;
-  bool another_would_help(watch& seen, unsigned count) noexcept;
+  unsigned count_away(watch& seen, unsigned count) noexcept;
   std::uint64_t patience_of(std::uint64_t turns, std::uint64_t done, std::int64_t elapsed) const noexcept;
   void free_stuck(worker& w) noexcept;
   void set_aside(std::uint64_t who) noexcept;
@@ -255,6 +267,7 @@ class scheduler {
   worker* workers_[most] = {};           // published by count_: grown by the monitor only
   sync::atomic<std::uint32_t> count_;
   sync::atomic<std::uint64_t> parked_{0, "parked"};  // one bit a worker
+  sync::atomic<std::uint32_t> away_;       // awake, but in one thing for so long that another should serve in their place
   sync::atomic<std::uint32_t> searching_{0, "searching"};
   sync::atomic<std::uint32_t> stopping_{0, "stopping"};
   sync::atomic<std::uint64_t> steals_;

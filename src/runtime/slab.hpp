@@ -138,6 +138,8 @@ class pool_cache {
       refill();
     return loaded_->blocks[--count_];
   }
+  /// Null where `take` would have to ask the pool.
+  void* take_at_hand() noexcept { return count_ != 0 ? loaded_->blocks[--count_] : nullptr; }
   void give(void* block) noexcept {
     if (count_ == magazine::capacity) [[unlikely]]
       drain();
@@ -189,16 +191,27 @@ class block_cache {
   void* allocate(std::size_t bytes) {
     if (bytes > block_depot::largest) [[unlikely]]
       return ::operator new(bytes, std::align_val_t{64});
-    const std::size_t size_class = block_depot::class_of(bytes);
-    void* block = caches_[size_class].take();
-    unpoison(block, block_depot::class_bytes(size_class));
-    return block;
+    return take(block_depot::class_of(bytes));
   }
   /// `bytes` is what was asked for; the block may come from another thread's cache of the same depot.
   void free(void* block, std::size_t bytes) noexcept {
     if (bytes > block_depot::largest) [[unlikely]]
       return ::operator delete(block, std::align_val_t{64});
-    const std::size_t size_class = block_depot::class_of(bytes);
+    give(block, block_depot::class_of(bytes));
+  }
+  /// One of a class, if the thread has any at hand; else null.
+  void* take_at_hand(std::size_t size_class) noexcept {
+    void* block = caches_[size_class].take_at_hand();
+    if (block != nullptr) unpoison(block, block_depot::class_bytes(size_class));
+    return block;
+  }
+  /// The same for who knows the class already.
+  void* take(std::size_t size_class) {
+    void* block = caches_[size_class].take();
+    unpoison(block, block_depot::class_bytes(size_class));
+    return block;
+  }
+  void give(void* block, std::size_t size_class) noexcept {
     poison(block, block_depot::class_bytes(size_class));
     caches_[size_class].give(block);
   }

@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::int64_t period = 1'000'000;
 constexpr std::int64_t longest_wait = 2 * period;
-constexpr int long_stuck = 5;                // looks: then another worker is started, whatever the reason
+constexpr int long_stuck = 50;               // looks: then another serves in its place, whatever the reason
 constexpr int idle_rounds = 20;              // all parked for so long: the monitor sleeps as well
 
 }  // namespace
@@ -67,32 +67,36 @@ void scheduler::monitor() {
     const bool waits = work_in_sight();
     const bool for_long = waits && seen.waited;     // it may have yielded, which wakes nobody (push_yielded)
     seen.waited = waits;
-    if (!waits) continue;
-    if (!stuck_somewhere) {
-      if (for_long && parked_.load(sync::seq_cst) != 0 && searching_.load(sync::seq_cst) == 0) wake_one();
-      continue;
-    }
-    if (parked_.load(sync::seq_cst) != 0)
-      wake_one();
-    else if (searching_.load(sync::seq_cst) == 0 && n < most && another_would_help(seen, n))
+    away_.store(stuck_somewhere && (waits || n > base_) ? count_away(seen, n) : 0, sync::relaxed);
+    const std::uint64_t parked = parked_.load(sync::seq_cst);
+    if (!waits || enough_serve(parked)) continue;
+    const bool somebody_searches = searching_.load(sync::seq_cst) != 0;
+    if (parked != 0) {
+      if (stuck_somewhere || (for_long && !somebody_searches)) wake_one();
+    } else if (stuck_somewhere && !somebody_searches && n < most) {
       add_worker(true);
+    }
   }
 }
 
-/// Whether another worker would get anything done. It would beside one that waits for something, at once; beside one that computes,
-/// if that is still so at the next look. Beside one that has mostly waited for a core since, it would only wait for the same: that one
-/// is given a few looks.
-bool scheduler::another_would_help(watch& seen, unsigned count) noexcept {
-  bool helps = false;
+/// In the place of how many of them another would get anything done. It would in that of one that waits for something, at once; of one that
+/// computes, if that is still so at the next look. In that of one that has mostly waited for a core since, it would only wait for the
+/// same: it is given many looks.
+unsigned scheduler::count_away(watch& seen, unsigned count) noexcept {
+  unsigned away = 0;
   for (unsigned i = 0; i < count; ++i) {
     const std::int64_t before = std::exchange(seen.core_awaited[i], -1);
     if (seen.stuck[i] == 0) continue;
+    if (seen.stuck[i] >= long_stuck) {
+      ++away;
+      continue;
+    }
     const int number = workers_[i]->os_thread.load(sync::relaxed);
     const thread_glance now = number != 0 ? glance_at(number) : thread_glance{};
     if (now.may_run) seen.core_awaited[i] = now.core_awaited;
-    helps |= !now.may_run || seen.stuck[i] >= long_stuck || (before >= 0 && now.core_awaited - before < seen.elapsed / 2);
+    if (!now.may_run || (before >= 0 && now.core_awaited - before < seen.elapsed / 2)) ++away;
   }
-  return helps;
+  return away;
 }
 
 /// Nobody is awake: what comes now is anybody's.
@@ -187,7 +191,7 @@ void scheduler::free_stuck(worker& w) noexcept {
     give_global(r, r, 1);
     moved = true;
   }
-  if (moved) wake_if_needed();
+  if (moved) wake_if_needed(1);                // who held it does not run it
 }
 
 }  // namespace coppice::internal

@@ -90,6 +90,7 @@ constexpr row table[] = {
     {planted::registry_open_unchecked, "a registry that has ended takes registrations", "registry_end_against_register"},
     {planted::registry_slot_emptied, "a slot is emptied before others that are in use", "registry_passes_on"},
     {planted::left_to_sleepers, "work is left to workers that all sleep", "scheduler_left_to_sleepers"},
+    {planted::retired_with_slot, "a spare worker parks with what lies in its LIFO slot", "scheduler_spare_retires"},
     {planted::left_alone_while_stuck, "what a worker holds is for it alone although it stands still", "scheduler_left_alone"},
     {planted::lanes_out_of_sight, "the lanes of priorities are not looked at before sleep", "scheduler_lanes"},
     {planted::starter_counted_twice, "a starter counts twice", "parallel_start_starter_killed"},

@@ -170,6 +170,44 @@ void spare_worker() {
   over.wait();
 }
 
+// The worker whose place a spare one has taken comes back: one of the two is too many, and parks. What it held is run all the same.
+void spare_retires() {
+  errand held;
+  errand last[3];
+  crew c({.workers = 1, .monitor = true, .search_rounds = 1});
+  signpost over;
+  sync::var<int> turns;
+  task* again = nullptr;
+  piece stuck([&] {
+    held.prepared = 7;
+    c.sched.push(&held);
+    held.done.wait();
+  });
+  piece often([&] {                    // on the spare one until the other is back
+    sync::futex_word nobody;
+    sync::futex_wait(nobody, 0, sync::now() + 300'000);
+    const int turn = turns;
+    turns = turn + 1;
+    if (turn == 8) {
+      for (errand& one : last) {
+        one.prepared = 7;
+        c.sched.push(&one);
+      }
+      over.set();
+    } else if (turn % 2 == 0) {
+      c.sched.push(again);
+    } else {
+      c.sched.push_back(again);
+    }
+  });
+  again = &often;
+  c.sched.push(&stuck);
+  c.sched.push(&often);
+  held.done.wait();
+  over.wait();
+  for (errand& one : last) one.done.wait();
+}
+
 // A worker looks stuck and is not: it and the monitor thread want the same things.
 void almost_stuck() {
   errand held[2];
@@ -256,6 +294,7 @@ const sim::scenario scenarios[] = {{"scheduler_slot_and_thief", &slot_and_thief}
                                    {"scheduler_stop_idle", &stop_idle, whole_program()},
                                    {"scheduler_stuck_worker", &stuck_worker, whole_program()},
                                    {"scheduler_spare_worker", &spare_worker, whole_program()},
+                                   {"scheduler_spare_retires", &spare_retires, whole_program()},
                                    {"scheduler_almost_stuck", &almost_stuck, whole_program()},
                                    {"scheduler_left_alone", &left_alone, whole_program()},
                                    {"scheduler_left_to_sleepers", &left_to_sleepers, whole_program()}};

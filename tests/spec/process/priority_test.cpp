@@ -5,7 +5,7 @@
 #include <coppice/process/timer.hpp>
 
 #include "process/slot.hpp"
-#include "process/system.hpp"
+#include "support/one_worker.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -31,27 +31,6 @@ class journal {
  private:
   mutable std::mutex lock_;
   std::vector<std::string> lines_;
-};
-
-/// A runtime of one worker without the monitor thread, which on a slow machine lets a second one take what is there: two workers
-/// keep no order between them.
-class one_worker {
- public:
-  one_worker() : system_(new internal::system({.report_faults = false}, {.workers = 1, .monitor = false})) {
-    internal::here().home = system_->number;
-    system_->sched.start();
-  }
-  ~one_worker() {
-    CHECK(system_->sched.stop(detail::sync::never));
-    internal::here().home = before_;
-    delete system_;
-  }
-  one_worker(const one_worker&) = delete;
-  one_worker& operator=(const one_worker&) = delete;
-
- private:
-  decltype(internal::here().home) before_ = internal::here().home;
-  internal::system* system_;
 };
 
 struct text { std::string what; };

@@ -83,3 +83,32 @@ TEST_CASE("high before all others, and yet low and normal work get turns while h
   CHECK(normal.runs >= 90);
   CHECK(low.runs >= 90);
 }
+
+namespace {
+
+std::atomic<std::uint32_t> gate{0};
+std::atomic<bool> busy{true};
+
+}  // namespace
+
+TEST_CASE("a spare worker parks when the one it served for is back, however much there is to do") {
+  scheduler s({.workers = 1, .fine_grain = 0}, &run_job);     // none is left alone with its queue: work is always in sight
+  sched = &s;
+  job waits;
+  waits.run = [](job&) { gate.wait(0); };
+  job endless[4];
+  for (job& one : endless)
+    one.run = [](job& self) {
+      if (busy) sched->push_back(&self);
+    };
+  s.start();
+  s.push(&waits);
+  for (job& one : endless) s.push(&one);
+  CHECK(eventually([&] { return s.workers() == 2; }));        // the only one sits in a system call
+  gate = 1;
+  gate.notify_all();
+  CHECK(eventually([&] { return s.counts().parked == 1; }));
+  CHECK(s.workers() == 2);
+  busy = false;
+  CHECK(s.stop(coppice::detail::sync::now() + 20'000'000'000));
+}
