@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// "hello" on 64 connections that stay, ours and nginx's, and a handler that asks a gen_server.
+// "hello" on 64 connections that stay, ours and nginx's, and a handler that asks a gen_server. One worker each: the load generator
+// wants the other core, and what a second worker then gains or loses is its competition with that one. A row of its own shows it.
 #include <coppice/otp/gen_server.hpp>
 #include <coppice/process/process.hpp>
 
@@ -42,14 +43,19 @@ router app(server_ref<greeter> greets) {
   return router{get("/", [] { return text("hello"); }), get("/asks", [greets] { return text(call(greets, greeter::ask{})); })};
 }
 
-served ours(const bench::state& s, const std::string& path, bool secure = false) {
-  runtime rt;
+struct setting {
+  bool secure = false;
+  unsigned workers = 1;                                            // 0: one for each core
+};
+
+served ours(const bench::state& s, const std::string& path, const setting& how = {}) {
+  runtime rt({.workers = how.workers});
   const runtime_scope here(rt);
   const server_ref<greeter> greets = start<greeter>();
   http_server_options o{.port = 0, .in = &rt};
-  if (secure) o.tls = {app_bench::certificate()};
+  if (how.secure) o.tls = {app_bench::certificate()};
   const http_server server = run_server(app(greets), o);
-  return measure(s, (secure ? "https://127.0.0.1:" : "http://127.0.0.1:") + std::to_string(server.port()) + path, &bench::cpu_seconds);
+  return measure(s, (how.secure ? "https://127.0.0.1:" : "http://127.0.0.1:") + std::to_string(server.port()) + path, &bench::cpu_seconds);
 }
 
 served nginxs(const bench::state& s, bool secure = false) {
@@ -65,11 +71,12 @@ void app_bench::add_hello_rows(bench::suite& suite) {
   const auto p99 = [](auto what) { return [what](bench::state& s) { return what(s).load.p99; }; };
   const auto hello = [](bench::state& s) { return ours(s, "/"); };
   const auto asks = [](bench::state& s) { return ours(s, "/asks"); };
-  const auto secure = [](bench::state& s) { return ours(s, "/", true); };
+  const auto secure = [](bench::state& s) { return ours(s, "/", {.secure = true}); };
+  const auto all_cores = [](bench::state& s) { return ours(s, "/", {.workers = 0}); };
   const auto plain_nginx = [](bench::state& s) { return nginxs(s); };
   const auto secure_nginx = [](bench::state& s) { return nginxs(s, true); };
 
-  suite.group("hello world, 64 connections that stay");
+  suite.group("hello world, 64 connections that stay, one worker");
   suite.row("nginx: CPU for a request", {.unit = "us", .repetitions = 5, .run = cpu(plain_nginx)});
   suite.row("nginx: requests", {.unit = "k/s", .repetitions = 5, .run = rate(plain_nginx)});
   suite.row("nginx: p99", {.unit = "us", .repetitions = 5, .run = p99(plain_nginx)});
@@ -79,6 +86,8 @@ void app_bench::add_hello_rows(bench::suite& suite) {
   suite.row("p99", {.unit = "us", .reference = "nginx: p99", .max_ratio = 1.2, .peers = "http-p99", .repetitions = 5, .run = p99(hello)});
   suite.row("CPU for a request that calls a gen_server",
             {.unit = "us", .reference = "CPU for a request", .max_ratio = 1.1, .repetitions = 5, .run = cpu(asks)});
+  suite.row("requests, a worker for each core", {.unit = "k/s", .repetitions = 5, .run = rate(all_cores)});
+  suite.row("p99, a worker for each core", {.unit = "us", .repetitions = 5, .run = p99(all_cores)});
   suite.row("nginx: CPU for a request under TLS", {.unit = "us", .repetitions = 5, .run = cpu(secure_nginx)});
   suite.row("CPU for a request under TLS",
             {.unit = "us", .reference = "nginx: CPU for a request under TLS", .max_ratio = 1, .repetitions = 5, .run = cpu(secure)});

@@ -71,6 +71,8 @@ struct connection {
     state.store(static_cast<std::uint32_t>(s), sync::relaxed);
     state_since.store(here().clock, sync::relaxed);
   }
+  /// Only the connection itself counts.
+  void count_request() noexcept { requests.store(requests.load(sync::relaxed) + 1, sync::relaxed); }
   http_connection describe(std::int64_t now) const noexcept;
 };
 
@@ -307,6 +309,7 @@ look::step look::run_one(std::string_view head) {
   own_exchange x(c_.core, self_, c_.buffer);
   x->peer = {c_.peer.address, c_.peer.port};
   x->is_secure = c_.sock.is_secure();
+  bool clock_is_fresh = !answered_;                   // serve has just looked at it
   if (const refusal why = x->parser.take_head(head)) return refuse(why);
   c_.buffer->begin += static_cast<std::uint32_t>(head.size());
   c_.show(http_connection_state::request);
@@ -316,7 +319,9 @@ look::step look::run_one(std::string_view head) {
       return refuse(why);
     if (rule.in_pieces) return lend_for_body(x);
     if (const refusal why = take_body(x)) return why.status < 0 ? step::over : refuse(why);
+    clock_is_fresh = false;
   }
+  x->since = clock_is_fresh ? here().clock : sync::now();
   return run_handler(x);
 }
 
@@ -370,7 +375,8 @@ look::step look::lend_for_body(own_exchange& x) {
   flush();
   if (broken_) return step::over;
   auto* loan = new http_loan(c_.core, x->service, c_.me);
-  loan->progress.store(sync::now(), sync::relaxed);
+  x->since = sync::now();
+  loan->progress.store(x->since, sync::relaxed);
   lend(*loan, from_now(c_.core.options.handler_timeout));
   x.start(loan);  // if it does not, the loan is over at once, as after a crash
   c_.exchange = x.release();
@@ -390,7 +396,7 @@ bool look::grant(own_exchange& x) {
     drop_buffer(std::exchange(c_.buffer, nullptr));
   else
     c_.buffer = resized(c_.buffer, c_.buffer->rest().size());
-  c_.requests.fetch_add(1, sync::relaxed);
+  c_.count_request();
   lend(*loan, sync::never);
   x->loan = loan;
   std::uint32_t asks = http_exchange::asks;
@@ -520,7 +526,7 @@ bool watch_loan(connection& c) {
 
 void look::answer(const http_response& r, const answer_form& form) {
   answered_ = true;
-  c_.requests.fetch_add(1, sync::relaxed);
+  c_.count_request();
   c_.core.requests.fetch_add(1, sync::relaxed);
   if (append_response(out_, r, form)) return;
   c_.core.failed.fetch_add(1, sync::relaxed);

@@ -50,7 +50,8 @@ void for_each_route(void (*visit)(void* context, const route_counts& of), void* 
 /// Counts one request when its handler is done with it, however that goes.
 class request_count {
  public:
-  explicit request_count(http_method asked) noexcept : asked_(asked), since_(sync::now()) {}
+  /// `since`: when its handler's time began.
+  request_count(http_method asked, std::int64_t since) noexcept : asked_(asked), since_(since) {}
   ~request_count() { (route != nullptr ? *route : counts_of_unrouted()).add(asked_, status, sync::now() - since_); }
   request_count(const request_count&) = delete;
   route_counts* route = nullptr;         // set by a router

@@ -113,7 +113,7 @@ void request_job::answer() {
   parts.peer = shared->peer;
   parts.is_secure = shared->is_secure;
   if (loan != nullptr) parts.source = &pieces.emplace(*shared, *loan);
-  request_count counted(parts.method);
+  request_count counted(parts.method, shared->since);
   parts.matched = &counted.route;
   const http_request request(parts);
   try {

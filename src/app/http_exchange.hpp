@@ -38,7 +38,8 @@ struct http_exchange {
   std::uint64_t number = 0;
   sync::atomic<std::uint32_t> holders{1};
   sync::atomic<std::uint32_t> state;
-  bool answered = false;  // `response` is the handler's
+  std::int64_t since = 0;  // when its handler's time began
+  bool answered = false;   // `response` is the handler's
   bool is_secure = false;
   http_parser parser;
   http_peer peer{};

@@ -5,6 +5,7 @@
 
 #include <coppice/base/detail/sync.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 
@@ -30,8 +31,29 @@ void append_number(std::string& out, std::uint64_t n) {
   out.append(digits, static_cast<std::size_t>(end - digits));
 }
 
+/// find_first_of asks for each byte anew which of them it is: for the texts of an answer, ten times as long as this.
 bool has_line_break(std::string_view text) noexcept {
-  return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos;
+  return std::ranges::any_of(text, [](char c) { return c == '\r' || c == '\n' || c == '\0'; });
+}
+bool is_proper_name(std::string_view name) noexcept {
+  return !name.empty() && std::ranges::none_of(name, [](char c) {
+    return c == '\r' || c == '\n' || c == '\0' || c == ':' || c == ' ' || c == '\t';
+  });
+}
+
+/// Room for what is always there, the longest phrase, and two numbers.
+constexpr std::size_t usual_head = 160;
+
+std::size_t room_for_head(const http_response& r) noexcept {
+  std::size_t room = usual_head + r.content_type.size();
+  for (const http_header& h : r.headers) room += h.name.size() + h.value.size() + 4;
+  return room;
+}
+
+/// Grows `out` at once to what is to come, and at least to twice its size: more answers may follow.
+void make_room(std::string& out, std::size_t more) {
+  const std::size_t wanted = out.size() + more;
+  if (wanted > out.capacity()) out.reserve(std::max(wanted, 2 * out.capacity()));
 }
 
 }  // namespace
@@ -39,11 +61,7 @@ bool has_line_break(std::string_view text) noexcept {
 bool is_proper(const http_response& r) noexcept {
   const bool upgrades = r.status == 101 && r.stream;
   if ((r.status < 200 && !upgrades) || r.status > 599 || has_line_break(r.content_type)) return false;
-  for (const http_header& h : r.headers)
-    if (h.name.empty() || has_line_break(h.name) || h.name.find_first_of(": \t") != std::string::npos ||
-        has_line_break(h.value))
-      return false;
-  return true;
+  return std::ranges::all_of(r.headers, [](const http_header& h) { return is_proper_name(h.name) && !has_line_break(h.value); });
 }
 
 void append_date(std::string& out) {
@@ -58,6 +76,7 @@ void append_date(std::string& out) {
 }
 
 void append_head(std::string& out, const http_response& r, const answer_form& form) {
+  make_room(out, room_for_head(r));
   out += "HTTP/1.1 ";
   append_number(out, static_cast<std::uint64_t>(r.status));
   out += ' ';
@@ -91,8 +110,10 @@ void append_head(std::string& out, const http_response& r, const answer_form& fo
 
 bool append_response(std::string& out, const http_response& r, const answer_form& form) {
   if (!is_proper(r)) return false;
+  const bool with_body = !is_bodiless(r.status) && !form.head_only;
+  make_room(out, room_for_head(r) + (with_body ? r.body.size() : 0));
   append_head(out, r, form);
-  if (!is_bodiless(r.status) && !form.head_only) out += r.body;
+  if (with_body) out += r.body;
   return true;
 }
 
