@@ -54,7 +54,7 @@ detail::reply_ticket ticket_of(const detail::call_header& h) noexcept { return {
 bool is_call(const node& n) noexcept { return n.kind == node_kind::call || n.kind == node_kind::system; }
 
 /// Destroys a handled message.
-void drop(node* n) noexcept {
+[[gnu::always_inline]] inline void drop(node* n) noexcept {
   if (n->type != nullptr && !n->type->inert) n->type->destroy(payload_at(*n));
   free_node(here(), n);
 }
@@ -556,22 +556,23 @@ void run_framed(handler_frame& frame, trampoline handler) noexcept {
 
 // --- the behaviour ---------------------------------------------------------------------------------------------------
 
-/// The commonest of all: a cast to a server that has nothing but its state. As handle_ordinary would do it.
-bool is_plain_cast(const slot& self, node& n) noexcept {
-  return n.kind == node_kind::cast && self.ext.get() == nullptr && n.run != nullptr && class_header_of(n) == self.cls->key;
+/// The commonest of all: a cast to a server that has nothing but its state, `key` its class's.
+bool is_plain_cast(node& n, std::uint64_t key) noexcept {
+  return n.kind == node_kind::cast && n.run != nullptr && class_header_of(n) == key;
 }
 
 /// A run of them, in one frame, as long as each leaves nothing to do and nobody wants to know more of one than its handler does.
 /// What has come meanwhile ends the run: it may be a signal.
 int handle_plain_casts(slot& self, int most) noexcept {
+  const detail::class_descriptor* const cls = self.cls;
+  const std::uint64_t key = cls->key;
   node* newest = self.fifo;
   node* n = newest->next;
-  if (!is_plain_cast(self, *n) || is_next_measured(self) || tracing()) return 0;
+  if (self.ext.get() != nullptr || !is_plain_cast(*n, key) || is_next_measured(self) || tracing()) return 0;
   handler_frame frame(self, detail::state_of(self), nullptr, *n->type);
   fiber* const on = here().on;                  // nobody's stack but its own: queued messages
   void* const before = std::exchange(on->user, &frame);
   constexpr std::uint32_t ended_or_ending = detail::doomed | detail::leaving;
-  bool nothing_to_do = true;
   int handled = 0;
   for (;;) {
     unlink_from_fifo(self, newest, n);
@@ -584,16 +585,18 @@ int handle_plain_casts(slot& self, int most) noexcept {
     drop(n);
     ++handled;
     const std::uint32_t flags = self.flags.load(sync::relaxed);
-    nothing_to_do = frame.then_do == after::nothing && self.ext.get() == nullptr && (flags & ended_or_ending) == 0;
-    if (!nothing_to_do || has(self, detail::frozen) || handled == most || has_mail(self)) break;
+    if (frame.then_do != after::nothing || self.ext.get() != nullptr || (flags & (ended_or_ending | detail::frozen)) != 0) break;
+    if (handled == most || has_mail(self) || self.cls.get() != cls) break;
     newest = self.fifo;
     if (newest == nullptr) break;
     n = newest->next;
-    if (!is_plain_cast(self, *n) || is_next_measured(self) || tracing()) break;
+    if (!is_plain_cast(*n, key) || is_next_measured(self) || tracing()) break;
   }
   on->user = before;
+  const bool something_to_do = frame.then_do != after::nothing || self.ext.get() != nullptr ||
+                               (self.flags.load(sync::relaxed) & ended_or_ending) != 0;
   if (self.serial.load(sync::relaxed) != 0) self.doing.store(nullptr, sync::relaxed);
-  if (!nothing_to_do) settle(self, frame, "handle_cast");
+  if (something_to_do) settle(self, frame, "handle_cast");
   return handled;
 }
 
@@ -741,7 +744,7 @@ open_node new_follow_up(const message_descriptor& type, trampoline run) {
 
 namespace {
 
-open_node typed(node* n, node_kind kind, const message_descriptor& type, trampoline run, std::uint64_t class_key) noexcept {
+[[gnu::always_inline]] inline open_node typed(node* n, node_kind kind, const message_descriptor& type, trampoline run, std::uint64_t class_key) noexcept {
   n->type = &type;
   n->run = run;
   n->kind = kind;
@@ -754,7 +757,7 @@ open_node typed(node* n, node_kind kind, const message_descriptor& type, trampol
 }
 
 /// What nearly always is there is taken without saving a register for the rest.
-open_node new_typed(node_kind kind, const message_descriptor& type, trampoline run, std::uint64_t class_key) {
+[[gnu::always_inline]] inline open_node new_typed(node_kind kind, const message_descriptor& type, trampoline run, std::uint64_t class_key) {
   node* n = internal::take_node_behind(sizeof(std::uint64_t), type.size, type.align);
   if (n == nullptr) [[unlikely]] return new_rare(kind, type, run, class_key);
   return typed(n, kind, type, run, class_key);

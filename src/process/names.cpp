@@ -4,6 +4,7 @@
 #include "process/names.hpp"
 
 #include <coppice/process/name.hpp>
+#include <coppice/process/process.hpp>
 
 #include "process/mailbox.hpp"
 #include "process/signal.hpp"
@@ -33,7 +34,7 @@ pid hold(internal::system& sys, detail::slot& s, std::string text, bool global) 
   const internal::name_holder mine{&s, s.serial.load(sync::relaxed)};
   detail::extension& e = detail::ext_of(s);
   e.names.reserve(e.names.size() + 1);
-  const internal::name_holder before = sys.names.insert(global ? prefixed(text) : text, mine);
+  const internal::name_holder before = global ? sys.names.insert(prefixed(text), mine) : sys.names.insert(text, mine);
   if (before) return pid::of(static_cast<detail::slot*>(before.slot), before.serial);
   e.names.push_back({std::move(text), global, sys.number});
   return detail::pid_of(s);
@@ -117,7 +118,8 @@ void free_name(const name_view& name) noexcept {
     const name_resolver* r = resolver.load(sync::acquire);
     if (is_global && r != nullptr && r->release != nullptr) return r->release(name.text());
     internal::system& sys = internal::current_system();
-    const std::string key = is_global ? prefixed(name.text()) : std::string(name.text());
+    const std::string full = is_global ? prefixed(name.text()) : std::string();
+    const std::string_view key = is_global ? std::string_view(full) : name.text();
     const internal::name_holder h = sys.names.find(key);
     if (h) sys.names.erase(key, h);
   } catch (...) {
@@ -143,6 +145,12 @@ void release_name(const detail::held_name& name, pid holder) noexcept {
 }
 
 }  // namespace internal
+
+std::optional<pid> whereis(const name_view& name) {
+  const bool is_local = name.form() == name_view::kind::local;
+  const pid p = is_local ? find_local(internal::current_system(), name.text()) : detail::resolve(name);
+  return p ? std::optional<pid>(p) : std::nullopt;
+}
 
 owned_name::owned_name(const name_view& name)
     : text_(name.text()), operations_(name.operations()), registry_(name.registry()), kind_(name.form()) {

@@ -285,33 +285,37 @@ void register_name(std::string_view name, pid who) {
 
 namespace {
 
+/// A name of the runtime number `home`.
 struct forget {
   std::string_view name;
+  unsigned home;
   bool done = false;
 };
+
+/// As the owner of `s`.
+void give_up(slot& s, forget& wanted) {
+  if (s.ext.get() == nullptr) return;
+  auto& names = detail::ext_of(s).names;
+  const auto n = std::find_if(names.begin(), names.end(), [&](const auto& h) {
+    return !h.global && h.home == wanted.home && h.text == wanted.name;
+  });
+  if (n == names.end()) return;
+  internal::release_name(*n, detail::pid_of(s));
+  names.erase(n);
+  wanted.done = true;
+}
 
 }  // namespace
 
 void unregister_name(std::string_view name) {
-  forget f{name};
-  const pid holder = detail::resolve(name);
-  if (holder)
+  forget f{name, internal::current_system().number};
+  if (slot* me = detail::current_slot()) give_up(*me, f);      // mostly one's own: no look-up
+  if (f.done) return;
+  if (const pid holder = detail::resolve(name))
     internal::ask(holder, [](slot* s, void* raw) {
-      auto& wanted = *static_cast<forget*>(raw);
-      if (s == nullptr || s->ext.get() == nullptr) return;
-      auto& names = detail::ext_of(*s).names;
-      const auto n = std::find_if(names.begin(), names.end(), [&](const auto& h) { return !h.global && h.text == wanted.name; });
-      if (n == names.end()) return;
-      internal::release_name(*n, detail::pid_of(*s));
-      names.erase(n);
-      wanted.done = true;
+      if (s != nullptr) give_up(*s, *static_cast<forget*>(raw));
     }, &f);
   if (!f.done) throw exit_error(exit_reason::noproc, "unregister_name: nobody has the name \"" + std::string(name) + '"');
-}
-
-std::optional<pid> whereis(const name_view& name) {
-  const pid p = detail::resolve(name);
-  return p ? std::optional<pid>(p) : std::nullopt;
 }
 
 void sleep_for(duration time) {

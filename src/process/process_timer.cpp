@@ -123,8 +123,8 @@ void drop_load(thread_block& block, process_timer& t) noexcept {
   }
   node* n = t.message();
   if (n->kind != node_kind::info || n->block == heap_block) [[unlikely]] return dispose(n, exit_reason::normal);
-  n->type->destroy(detail::payload_of(*n));                 // what dispose would do in the end
-  block.blocks.free(n, block_depot::class_bytes(n->block));
+  if (!n->type->inert) n->type->destroy(payload_at(*n));    // what dispose would do in the end
+  free_node(block, n);
 }
 
 // --- starting --------------------------------------------------------------------------------------------------------

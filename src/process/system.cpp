@@ -115,9 +115,7 @@ void see_guests_out(unsigned number) noexcept {
 
 }  // namespace
 
-system& current_system() {
-  thread_block& block = here();
-  if (block.process != nullptr) return system_of(*block.process);
+system& system_of_thread(const thread_block& block) {
   if (block.home != 0 && systems[block.home] != nullptr) return *systems[block.home];
   return runtime::main().impl();
 }

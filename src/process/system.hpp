@@ -60,8 +60,13 @@ class guest {
 };
 
 inline system& system_of(const slot& s) noexcept { return *systems[s.home.load(sync::relaxed)]; }
+/// The system that a plain thread has chosen, or the default one.
+system& system_of_thread(const thread_block& block);
 /// The system that spawn and its kin use here: the running process's, the thread's, or the default one.
-system& current_system();
+inline system& current_system() {
+  const thread_block& block = here();
+  return block.process != nullptr ? system_of(*block.process) : system_of_thread(block);
+}
 /// The system of a process; of a plain thread's hidden process: the one that thread uses.
 inline system& home_of(const slot& s) { return s.home.load(sync::relaxed) != 0 ? system_of(s) : current_system(); }
 /// Calls `visit(slot&)` for each slot whose home is `sys` and that looks alive. The slots are not owned meanwhile.

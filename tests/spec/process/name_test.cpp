@@ -240,3 +240,20 @@ TEST_CASE("PR-75 a registry that throws knows nobody") {
   }
   CHECK(noproc);
 }
+
+TEST_CASE("PR-70 PR-72 a plain thread's name in one runtime is not its name in another: each is given up by itself") {
+  runtime one, other;
+  const runtime_scope in_one(one);
+  register_name("of a thread", self());
+  {
+    const runtime_scope in_other(other);
+    CHECK_FALSE(whereis("of a thread"));
+    CHECK_THROWS_AS(unregister_name("of a thread"), exit_error);
+    register_name("of a thread", self());
+    unregister_name("of a thread");
+    CHECK_FALSE(whereis("of a thread"));
+  }
+  CHECK(whereis("of a thread") == self());
+  unregister_name("of a thread");
+  CHECK_FALSE(whereis("of a thread"));
+}
