@@ -11,6 +11,7 @@
 #include <coppice/process/process.hpp>
 #include <coppice/process/receive.hpp>
 
+#include "process/mailbox.hpp"
 #include "runtime/planted.hpp"
 
 #include <algorithm>
@@ -39,9 +40,12 @@ void flush_exit(pid who, exit_reason& why) {
 }  // namespace
 
 exit_reason stop_child(pid who, const shutdown_time& time) {
+  const bool kill = time.is_brutal_kill();
+  const exit_reason as_told = kill ? exit_reason::killed : exit_reason::shutdown;
+  if (!planted::is(planted::stop_waits_for_link) && end_if_idle(who, as_told, kill)) return as_told;
   const reference ref = monitor(who);
   exit_reason why;
-  if (time.is_brutal_kill()) {
+  if (kill) {
     exit(who, exit_reason::kill);
     wait_for_end(ref, infinity, why);
   } else {

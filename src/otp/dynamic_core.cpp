@@ -24,7 +24,7 @@ init_outcome<> dynamic_core::init(dynamic_source source) {
 
 // --- starting --------------------------------------------------------------------------------------------------------
 
-start_result dynamic_core::handle_call(start_child_request request) {
+start_result dynamic_core::handle_call(start_child_request&& request) {
   if (is_template()) return refuse_spec("start_child: a simple_one_for_one supervisor has its template; use start_child_from");
   if (std::string problem = problem_of(request.spec); !problem.empty()) return refuse_spec(std::move(problem));
   if (request.spec.significant) return refuse_spec("child \"" + request.spec.id + "\": significant is true, but a dynamic supervisor never ends by itself");
@@ -46,12 +46,14 @@ start_result dynamic_core::start_new(child_spec& spec, any_value more) {
   report_progress(spec, outcome.who(), true);
   if (spec.restart == temporary) spec.start.forget_arguments(), more = {};         // SV-93
   if (spec.type == child_type::supervisor) ++supervisors_;
-  dynamic_child& c = children_[outcome.who()];
-  c.spec = shared(std::move(spec));
-  c.more = std::move(more);
-  c.attempt = ++last_attempt_;
-  if (c.spec->back_off.min != duration{0}) c.started_at = sync::now();
+  dynamic_child c{.who = outcome.who(), .spec = shared(std::move(spec)), .more = std::move(more)};
+  if (c.spec->back_off.min != duration{0}) c.record().started_at = sync::now();
+  children_.add(std::move(c));
   return outcome;
+}
+
+dynamic_child* dynamic_core::find(pid who) noexcept {
+  return children_.find(who.serial(), [&](const dynamic_child& c) { return c.who == who; });
 }
 
 /// Children that come one after another are often alike.
@@ -64,37 +66,36 @@ std::shared_ptr<const child_spec> dynamic_core::shared(child_spec&& spec) {
 // --- the end of a child ----------------------------------------------------------------------------------------------
 
 outcome<void> dynamic_core::handle_info(exit_signal signal) {
-  const place c = children_.find(signal.who);
-  if (c == children_.end() || c->second.state != child_state::running) return noreply();
-  if (comes_back(c->second.spec->restart, signal.reason)) return restart_soon(c, signal.reason);
-  if (!signal.reason.is_quiet()) report_child_ended(*c->second.spec, signal.who, signal.reason, {}, {}, "no: it is temporary");
-  forget(c);
+  dynamic_child* const c = find(signal.who);
+  if (c == nullptr || c->state != child_state::running) return noreply();
+  if (comes_back(c->spec->restart, signal.reason)) return restart_soon(*c, signal.reason);
+  if (!signal.reason.is_quiet()) report_child_ended(*c->spec, signal.who, signal.reason, {}, {}, "no: it is temporary");
+  forget(*c);
   return noreply();
 }
 
-outcome<void> dynamic_core::restart_soon(place c, const exit_reason& why) {
-  dynamic_child& child = c->second;
-  if (child.spec->back_off.min == duration{0}) return restart_now(c, true, why);
-  if (sync::now() - child.started_at >= child.spec->back_off.max.count()) child.failures = 0;
-  report_child_ended(*child.spec, c->first, why, {}, {}, "later: it backs off");
+outcome<void> dynamic_core::restart_soon(dynamic_child& c, const exit_reason& why) {
+  if (c.spec->back_off.min == duration{0}) return restart_now(c, true, why);
+  restart_record& past = c.record();
+  if (sync::now() - past.started_at >= c.spec->back_off.max.count()) past.failures = 0;
+  report_child_ended(*c.spec, c.who, why, {}, {}, "later: it backs off");
   try_later(c);
   return noreply();
 }
 
 /// `at_first`: it has ended just now; else an attempt has failed before.
-outcome<void> dynamic_core::restart_now(place c, bool at_first, const exit_reason& why) {
-  dynamic_child& child = c->second;
-  const pid was = c->first;
+outcome<void> dynamic_core::restart_now(dynamic_child& c, bool at_first, const exit_reason& why) {
+  const pid was = c.who;
   restart_count count{};
-  const bool alone = child.spec->limit.has_value();
-  if (!may_restart(child, count)) {
-    report_gave_up(*child.spec, was, why, count, alone);
+  const bool alone = c.spec->limit.has_value();
+  if (!may_restart(c, count)) {
+    report_gave_up(*c.spec, was, why, count, alone);
     forget(c);
     if (alone) return noreply();
     return stop(exit_reason::shutdown);
   }
-  child_spec spec = *child.spec;
-  started_child outcome = start_linked(spec, flags_.extra_arguments, child.more);
+  child_spec spec = *c.spec;
+  started_child outcome = start_linked(spec, flags_.extra_arguments, c.more);
   if (at_first) report_child_ended(spec, was, why, count, outcome.is(started_child::started) ? outcome.who() : pid{}, "not yet: it did not start");
   if (outcome.is(started_child::ignored)) {                                       // SV-44
     forget(c);
@@ -107,49 +108,48 @@ outcome<void> dynamic_core::restart_now(place c, bool at_first, const exit_reaso
   }
   report_progress(spec, outcome.who(), false);
   count_restart(spec);
-  if (child.state == child_state::restarting) --restarting_;
-  child.state = child_state::running;
-  child.attempt = ++last_attempt_;
-  if (spec.back_off.min != duration{0}) child.started_at = sync::now();
-  auto moved = children_.extract(c);
-  moved.key() = outcome.who();
-  children_.insert(std::move(moved));
+  if (c.state == child_state::restarting) --restarting_;
+  dynamic_child again;
+  children_.take(was.serial(), [&](const dynamic_child& x) { return &x == &c; }, &again);
+  again.who = outcome.who();
+  again.state = child_state::running;
+  if (spec.back_off.min != duration{0}) again.record().started_at = sync::now();
+  children_.add(std::move(again));
   return noreply();
 }
 
 bool dynamic_core::may_restart(dynamic_child& c, restart_count& count) {
   const restart_limit limit = c.spec->limit.value_or(restart_limit{flags_.intensity, flags_.period});
-  if (c.spec->limit && c.own == nullptr) c.own = std::make_unique<restart_intensity>();
-  restart_intensity& counted = c.spec->limit ? *c.own : intensity_;
+  restart_intensity& counted = c.spec->limit ? c.record().own : intensity_;
   const std::int64_t now = sync::now();
   const bool allowed = counted.add(now, limit);
   count = {counted.recent(now, limit.period), limit.restarts, limit.period};
   return allowed;
 }
 
-void dynamic_core::try_later(place c) {
-  dynamic_child& child = c->second;
-  if (child.state != child_state::restarting) ++restarting_;
-  child.state = child_state::restarting;
-  child.attempt = ++last_attempt_;
-  const retry_dynamic again{c->first, child.attempt};
-  if (child.spec->back_off.min == duration{0}) send(self(), again);
-  else send_after(back_off_time(child.spec->back_off, child.failures++), self(), again);
+void dynamic_core::try_later(dynamic_child& c) {
+  if (c.state != child_state::restarting) ++restarting_;
+  c.state = child_state::restarting;
+  restart_record& past = c.record();
+  past.attempt = ++last_attempt_;
+  const retry_dynamic again{c.who, past.attempt};
+  if (c.spec->back_off.min == duration{0}) send(self(), again);
+  else send_after(back_off_time(c.spec->back_off, past.failures++), self(), again);
 }
 
 outcome<void> dynamic_core::handle_info(retry_dynamic again) {
-  const place c = children_.find(again.was);
-  if (c == children_.end()) return noreply();
-  const bool current = c->second.state == child_state::restarting && c->second.attempt == again.attempt;
+  dynamic_child* const c = find(again.was);
+  if (c == nullptr) return noreply();
+  const bool current = c->state == child_state::restarting && c->record().attempt == again.attempt;
   if (!current && !planted::is(planted::retry_without_attempt)) return noreply();
   yield();                                                     // as in supervisor_core: whoever is in the way may end first
-  return restart_now(c, false, exit_reason("the last attempt to start it failed"));
+  return restart_now(*c, false, exit_reason("the last attempt to start it failed"));
 }
 
-void dynamic_core::forget(place c) {
-  if (c->second.state == child_state::restarting) --restarting_;
-  if (c->second.spec->type == child_type::supervisor) --supervisors_;
-  children_.erase(c);
+void dynamic_core::forget(const dynamic_child& c) noexcept {
+  if (c.state == child_state::restarting) --restarting_;
+  if (c.spec->type == child_type::supervisor) --supervisors_;
+  children_.take(c.who.serial(), [&](const dynamic_child& x) { return &x == &c; });
 }
 
 // --- the end of all --------------------------------------------------------------------------------------------------
@@ -158,8 +158,8 @@ void dynamic_core::forget(place c) {
 void dynamic_core::terminate(const exit_reason&) {
   std::vector<ending_child> all;
   all.reserve(children_.size());
-  for (auto& [who, c] : children_)
-    if (c.state == child_state::running) all.push_back({who, c.spec->shutdown, &c});
+  for (dynamic_child& c : children_.entries())
+    if (c.state == child_state::running) all.push_back({c.who, c.spec->shutdown, &c});
   stop_children(std::move(all), [](void*, void* raw, pid who, const exit_reason& why) {
     const auto& spec = *static_cast<const dynamic_child*>(raw)->spec;
     if (!is_expected_end(why, spec.restart, spec.shutdown)) report_shutdown_error(spec, who, why);
@@ -177,17 +177,17 @@ bool is_dead(pid who) noexcept { return !who || (who.is_local() && who.where()->
 
 done_result dynamic_core::handle_call(terminate_child_request request) {
   if (!request.who) return refuse(no_id(), request.id);
-  const place c = children_.find(request.who);
-  if (c == children_.end()) {
+  dynamic_child* const c = find(request.who);
+  if (c == nullptr) {
     if (is_template() && is_dead(request.who)) return {};                         // SV-81
     return refuse(supervisor_error::not_found, request.who);
   }
-  if (c->second.state == child_state::running) {
-    const child_spec& spec = *c->second.spec;
+  if (c->state == child_state::running) {
+    const child_spec& spec = *c->spec;
     const exit_reason why = stop_child(request.who, spec.shutdown);
     if (!is_expected_end(why, spec.restart, spec.shutdown)) report_shutdown_error(spec, request.who, why);
   }
-  forget(c);
+  forget(*c);
   return {};
 }
 
@@ -198,8 +198,8 @@ result<child_information, supervisor_error> dynamic_core::handle_call(which_chil
 std::vector<child_information> dynamic_core::handle_call(which_children_request) const {
   std::vector<child_information> all;
   all.reserve(children_.size());
-  for (const auto& [who, c] : children_)
-    all.push_back({.id = {}, .who = c.state == child_state::running ? who : pid{}, .state = c.state, .type = c.spec->type, .restart = c.spec->restart, .start = std::string(c.spec->start.name())});
+  for (const dynamic_child& c : children_)
+    all.push_back({.id = {}, .who = c.state == child_state::running ? c.who : pid{}, .state = c.state, .type = c.spec->type, .restart = c.spec->restart, .start = std::string(c.spec->start.name())});
   return all;
 }
 
@@ -210,9 +210,9 @@ child_counts dynamic_core::handle_call(count_children_request) const {
 result<child_spec, supervisor_error> dynamic_core::handle_call(get_childspec_request request) const {
   if (!request.who && is_template() && request.id == made_from_->id) return *made_from_;
   if (!request.who) return refuse(no_id(), request.id);
-  const auto c = children_.find(request.who);
-  if (c == children_.end()) return refuse(supervisor_error::not_found, request.who);
-  return *c->second.spec;
+  const dynamic_child* const c = children_.find(request.who.serial(), [&](const dynamic_child& x) { return x.who == request.who; });
+  if (c == nullptr) return refuse(supervisor_error::not_found, request.who);
+  return *c->spec;
 }
 
 supervisor_information dynamic_core::handle_call(about_request) {

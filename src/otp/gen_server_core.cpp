@@ -298,8 +298,7 @@ void trim(slot& self) noexcept {
   e->links.shrink_to_fit();
   e->watches.shrink_to_fit();
   e->watchers.shrink_to_fit();
-  e->aliases.shrink_to_fit();
-  e->open_replies.shrink_to_fit();
+  if (detail::belongings* rest = e->if_any()) rest->aliases.shrink_to_fit(), rest->open_replies.shrink_to_fit();
   if (server_data* d = data_of(self)) d->timers.shrink_to_fit(), d->log.shrink_to_fit(), d->held.shrink_to_fit();
 }
 

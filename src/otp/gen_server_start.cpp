@@ -160,7 +160,7 @@ slot& make_unborn_options(slot& s, const start_record& r) {
   if (const priority level = o.priority != priority::normal ? o.priority : c.priority; level != priority::normal) place(s, level);
   if (o.hibernate_after != infinity) make_data(s).hibernate_after = o.hibernate_after.count();
   else if (c.hibernate_after != infinity) make_data(s);
-  if (!o.label.empty()) detail::ext_of(s).label = o.label;
+  if (!o.label.empty()) detail::ext_of(s).gets().label = o.label;
   apply_debug(s, o.debug);
   return s;
 }

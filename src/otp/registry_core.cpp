@@ -96,7 +96,7 @@ void end_tenant(void* context, slot&, const exit_reason&) noexcept {
 registry_tenant* find_tenant(registry_core& core, slot& s) noexcept {
   extension* e = s.ext;
   if (e == nullptr) return nullptr;
-  for (const tenure& t : e->tenures)
+  for (const tenure& t : e->has().tenures)
     if (t.end == &end_tenant && static_cast<registry_tenant*>(t.context)->core == &core)
       return static_cast<registry_tenant*>(t.context);
   return nullptr;
@@ -105,17 +105,17 @@ registry_tenant* find_tenant(registry_core& core, slot& s) noexcept {
 // Tenants of registries that are gone are forgotten on this occasion: a process may outlive many.
 registry_tenant& tenant_of(registry_core& core, slot& s) {
   if (registry_tenant* t = find_tenant(core, s)) return *t;
-  extension& e = ext_of(s);
-  std::erase_if(e.tenures, [](const tenure& t) {
+  auto& tenures = ext_of(s).gets().tenures;
+  std::erase_if(tenures, [](const tenure& t) {
     if (t.end != &end_tenant) return false;
     auto& tenant = *static_cast<registry_tenant*>(t.context);
     if (tenant.core->gone.load(sync::acquire) == 0) return false;
     end_tenant(&tenant, *static_cast<slot*>(tenant.who.where()), exit_reason::normal);
     return true;
   });
-  e.tenures.reserve(e.tenures.size() + 1);
+  tenures.reserve(tenures.size() + 1);
   registry_tenant* const t = make_tenant(core, pid_of(s));
-  e.tenures.push_back({&end_tenant, t});
+  tenures.push_back({&end_tenant, t});
   return *t;
 }
 
@@ -261,7 +261,7 @@ init_outcome<> registry_process::init(registry_handle of) {
   std::uint64_t none = 0;
   if (c.gone.load(sync::acquire) != 0) return fail(exit_reason("the registry was destroyed"));
   if (!c.run.cas(none, detail::pid_of(me).serial(), sync::acq_rel)) return fail(exit_reason("the registry runs already"));
-  detail::ext_of(me).tenures.push_back({&detail::end_of_process, &c});
+  detail::ext_of(me).gets().tenures.push_back({&detail::end_of_process, &c});
   hold(c);
   c.run_by.store(&me, sync::release);
   for (unsigned i = 0; i != c.options.partitions; ++i) {

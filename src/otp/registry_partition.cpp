@@ -40,7 +40,7 @@ constexpr std::array<box_class, sizeof...(I)> classes_of(std::index_sequence<I..
   return {box_class{.bytes = 64 * (I + 1), .offset = sizeof(Head), .destroy = &destroy_head<Head>}...};
 }
 template <class Head>
-constexpr std::array<box_class, 8> room_classes = classes_of<Head>(std::make_index_sequence<8>());
+constexpr auto room_classes = classes_of<Head>(std::make_index_sequence<largest_block / 64>());
 
 /// Makes a head and, behind it or on the heap, its room, which `fill(room)` constructs.
 template <class Head, class Fill, class... A>

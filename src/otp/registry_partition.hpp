@@ -35,7 +35,8 @@ struct registry_tenant;
 struct registry_group;
 
 /// Room behind a head, in one block, or on the heap if that would be large.
-inline constexpr std::size_t largest_room = 448;
+inline constexpr std::size_t largest_block = 512;
+inline constexpr std::size_t largest_room = 416;
 template <class Head>
 void* room_of(const Head& h, std::size_t bytes) noexcept {
   void* const behind = const_cast<Head*>(&h) + 1;
@@ -67,21 +68,24 @@ struct registry_entry : box {
   sync::atomic<box*> value;
 };
 
-/// One key.
+/// One key. What a look-up reads stands in one line of the cache, the second, with keys of up to 32 bytes.
 struct alignas(16) registry_group : box {
   registry_group(const detail::box_class& c, const registry_types& t, std::uint64_t h, std::size_t bytes, pid first_holder) noexcept
-      : box(c), hash(h), holder(first_holder), key_bytes(bytes), types(t) {}
+      : box(c), hash(h), types(t), holder(first_holder), key_bytes(bytes) {}
 
+  // for who writes
   const std::uint64_t hash;
-  sync::atomic<registry_entry*> first{nullptr, "group"};
-  const pid holder;                              // of a unique key: of its one entry
-  const std::size_t key_bytes;
   const registry_types& types;
+  [[maybe_unused]] std::byte up_to_the_line[64 - sizeof(box) - 2 * sizeof(std::uint64_t)];
+  // for readers
+  const pid holder;                              // of a unique key: of its one entry
+  sync::atomic<registry_entry*> first{nullptr, "group"};
+  const std::size_t key_bytes;
 
   void* key() const noexcept { return room_of(*this, key_bytes); }
   std::string_view text() const noexcept { return {static_cast<const char*>(key()), key_bytes}; }
 };
-static_assert(sizeof(registry_group) == 64);
+static_assert(sizeof(registry_group) == 64 + 32 && sizeof(registry_group) + largest_room <= largest_block);
 
 using registry_slot = sync::atomic<std::uintptr_t>;
 
@@ -165,7 +169,7 @@ inline registry_group* registry_partition::find(const key_ref& key, std::uint64_
     if (word == registry_table::empty) return nullptr;
     if ((word & registry_table::tag_mask) != registry_table::tag(hash) || word == registry_table::used_once) continue;
     registry_group* const g = registry_table::group_in(word);
-    if (g->hash == hash && has_key(*g, key, types)) return g;
+    if (has_key(*g, key, types)) return g;
   }
 }
 

@@ -79,9 +79,9 @@ std::string queue_of(const slot& self) {
 std::string title_of(const slot& self) {
   std::string title(self.cls->name);
   if (const detail::extension* e = self.ext) {
-    for (const detail::held_name& n : e->names)
+    for (const detail::held_name& n : e->has().names)
       if (n.text != title) title += " \"" + n.text + '"';
-    if (!e->label.empty()) title += " (" + e->label + ")";
+    if (!e->has().label.empty()) title += " (" + e->has().label + ")";
   }
   return title + " " + to_text(detail::pid_of(self));
 }
@@ -89,7 +89,7 @@ std::string title_of(const slot& self) {
 report begin_report(const slot& self, log_level level, std::string_view kind) {
   const detail::extension* e = self.ext;
   return {.level = level, .kind = kind, .headline = title_of(self), .time = wall_clock(), .who = to_text(detail::pid_of(self)),
-          .name = e != nullptr && !e->names.empty() ? e->names.front().text : std::string(self.cls->name)};
+          .name = e != nullptr && !e->has().names.empty() ? e->has().names.front().text : std::string(self.cls->name)};
 }
 
 namespace {

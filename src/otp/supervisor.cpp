@@ -245,7 +245,7 @@ namespace detail {
 
 using namespace internal;
 
-result<started_child, supervisor_error> start_child_in(const supervisor_address& at, child_spec spec, duration timeout) {
+result<started_child, supervisor_error> start_child_in(const supervisor_address& at, child_spec&& spec, duration timeout) {
   if (std::string problem = problem_of(spec); !problem.empty()) return refuse_spec(std::move(problem));
   return flat(ask_supervisor(at, start_child_request{std::move(spec)}, timeout));
 }

@@ -35,7 +35,7 @@ void look_at_name(void* raw, std::string_view name, name_holder holder) {
 
 std::string names(const detail::extension& e) {
   std::string out;
-  for (const detail::held_name& n : e.names) out += (out.empty() ? "" : " ") + n.text;
+  for (const detail::held_name& n : e.has().names) out += (out.empty() ? "" : " ") + n.text;
   return out;
 }
 
@@ -72,7 +72,7 @@ void report_crash(slot& s, const exit_reason& why) noexcept try {
   r.level = log_level::error;
   r.kind = "crash";
   const detail::extension* e = s.ext;
-  const std::string name = e != nullptr && !e->names.empty() ? e->names.front().text : std::string(s.cls->name);
+  const std::string name = e != nullptr && !e->has().names.empty() ? e->has().names.front().text : std::string(s.cls->name);
   r.time = wall_clock();
   r.who = to_text(detail::pid_of(s));
   r.name = name;
@@ -88,8 +88,8 @@ void report_crash(slot& s, const exit_reason& why) noexcept try {
   }
   if (!callers.empty()) r.fields.push_back({"started from", titled(callers.front())});
   if (!why.trace().empty()) r.fields.push_back({"thrown in", std::string(why.trace())});
-  if (e != nullptr && e->names.size() > 1) r.fields.push_back({"names", names(*e)});
-  if (e != nullptr && !e->label.empty()) r.fields.push_back({"label", e->label});
+  if (e != nullptr && e->has().names.size() > 1) r.fields.push_back({"names", names(*e)});
+  if (e != nullptr && !e->has().label.empty()) r.fields.push_back({"label", e->has().label});
   if (const auto ancestors = detail::ancestors_of(s); !ancestors.empty()) r.fields.push_back({"ancestors", list(ancestors)});
   if (!callers.empty()) r.fields.push_back({"callers", list(callers)});
   if (e != nullptr && !e->links.empty()) {

@@ -18,6 +18,7 @@
 #include "runtime/planted.hpp"
 
 #include <algorithm>
+#include <span>
 
 namespace coppice::internal {
 
@@ -28,10 +29,12 @@ namespace {
 
 void free_names(slot& s, extension* e, const exit_reason& why) noexcept {
   if (e == nullptr) return;
-  for (const detail::held_name& name : e->names) release_name(name, detail::pid_of(s));
-  e->names.clear();
-  for (const detail::tenure& t : e->tenures) t.end(t.context, s, why);
-  e->tenures.clear();
+  detail::belongings* rest = e->if_any();
+  if (rest == nullptr) return;
+  for (const detail::held_name& name : rest->names) release_name(name, detail::pid_of(s));
+  rest->names.clear();
+  for (const detail::tenure& t : rest->tenures) t.end(t.context, s, why);
+  rest->tenures.clear();
 }
 
 void destroy_state(slot& s) noexcept {
@@ -43,9 +46,10 @@ void destroy_state(slot& s) noexcept {
   if (extension* e = s.ext) {
     delete e->data;
     e->data = nullptr;
-    while (!e->dictionary.empty()) {             // a destructor may look for others, and even put new ones
-      const detail::dictionary_entry d = e->dictionary.back();
-      e->dictionary.pop_back();
+    while (!e->has().dictionary.empty()) {       // a destructor may look for others, and even put new ones
+      auto& dictionary = e->if_any()->dictionary;
+      const detail::dictionary_entry d = dictionary.back();
+      dictionary.pop_back();
       d.destroy(d.value);
     }
   }
@@ -62,7 +66,7 @@ void discard_mail(slot& s, const exit_reason& why) noexcept {
 }
 
 void fire_links(pid self, extension& e, const exit_reason& why) noexcept {
-  std::vector<detail::link_entry> links = e.links.release();
+  const std::span<detail::link_entry> links = e.links.entries();
   std::sort(links.begin(), links.end(), [](const auto& a, const auto& b) { return a.who < b.who; });
   pid told;                                     // linked both ways at once: two entries, one relation
   for (const auto& l : links) {
@@ -74,12 +78,11 @@ void fire_links(pid self, extension& e, const exit_reason& why) noexcept {
 /// EX-8: tasks that are linked to us go with us, unless we ended well.
 void fire_tasks(pid self, extension& e, const exit_reason& why) noexcept {
   if (!why.is(exit_reason::normal))
-    for (const pid task : e.tasks) {
+    for (const pid task : e.has().tasks) {
       node* n = make_node(detail::node_kind::exit, detail::exit_payload{self, why});
       n->extra = over_link;
       deliver(task, n);
     }
-  e.tasks.clear();
 }
 
 void fire_monitors(pid self, extension& e, const exit_reason& why) noexcept {
@@ -109,7 +112,7 @@ void end_process(slot& s, const exit_reason& reason) noexcept {
   // Its own failure is reported; an exit signal is the business of whoever sent it.
   if (!why.is_quiet() && !has(s, detail::doomed)) report_crash(s, why);
   if (!planted::is(planted::down_before_names_freed)) free_names(s, e, why);
-  if (e != nullptr) answer_all(e->open_replies, why);   // before the state: a dying `from` must not say no_reply
+  if (e != nullptr && e->if_any() != nullptr) answer_all(e->if_any()->open_replies, why);   // before the state: a dying `from` must not say no_reply
   drain(s);                                     // what was sent before our end is answered with our reason
   discard_mail(s, why);
   destroy_state(s);

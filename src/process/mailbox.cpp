@@ -30,6 +30,8 @@ sent send_core(pid to, node* n) { return internal::send_message(to, n); }
 
 namespace coppice::internal {
 
+using detail::extension;
+
 namespace {
 
 constexpr int deepest_nesting = 8;           // signals acted on inside one another before they are queued instead
@@ -245,28 +247,35 @@ inline void after_push(slot& s, bool signal) noexcept {
   if (how == wait_state::any || (how == wait_state::signals && signal)) end_wait(s, w);
 }
 
+/// Inside the end of another process, and that of another, and so on.
+class nesting {
+ public:
+  explicit nesting(thread_block& block) noexcept : block_(block) { ++block.nested; }
+  nesting(const nesting&) = delete;
+  ~nesting() { --block_.nested; }
+  static bool is_too_deep(const thread_block& block) noexcept { return block.nested >= deepest_nesting; }
+
+ private:
+  thread_block& block_;
+};
+
+/// The end of a doomed process of ours that has no fiber, here and now.
+void end_here(slot& s) noexcept {
+  const auto run = run_on_fiber(s, [](void* raw) {
+    slot& self = *static_cast<slot*>(raw);
+    end_process(self, detail::ext_of(self).pending);
+  }, &s);
+  COPPICE_ASSERT(run.ended, "a process that ends must not wait");
+  (void)run;
+}
+
 /// An idle process got a signal and is ours: act on it here unless that goes too deep.
 void act_for(slot& s) noexcept {
   thread_block& block = here();
-  if (block.nested >= deepest_nesting) {
-    schedule(s);
-    return;
-  }
-  ++block.nested;
-  slot* outer = block.process;
+  if (nesting::is_too_deep(block)) return schedule(s);
+  const nesting deeper(block);
   drain(s);
-  if (has(s, detail::doomed)) {
-    const auto run = run_on_fiber(s, [](void* raw) {
-      slot& self = *static_cast<slot*>(raw);
-      end_process(self, detail::ext_of(self).pending);
-    }, &s);
-    COPPICE_ASSERT(run.ended, "a process that ends must not wait");
-    (void)run;
-  } else {
-    leave(s);
-  }
-  block.process = outer;
-  --block.nested;
+  has(s, detail::doomed) ? end_here(s) : leave(s);
 }
 
 /// A message to an idle process: whoever claims it is its owner, and puts the message where the owner would.
@@ -317,6 +326,26 @@ bool deliver(pid to, node* n) noexcept {
     return false;
   }
   return deliver_to_slot(*to.where(), to.serial(), n, is_signal(n->kind));
+}
+
+bool end_if_idle(pid who, const exit_reason& why, bool untrappable) noexcept {
+  thread_block& block = here();
+  if (!who || !who.is_local() || block.process == nullptr || nesting::is_too_deep(block)) return false;
+  slot& s = *who.where();
+  if (s.word.load(sync::relaxed) != 0 || !claim(s)) return false;
+  if (s.serial.load(sync::acquire) != who.serial() || (has(s, detail::trapping) && !untrappable)) {   // acquire: as in deliver
+    leave(s);
+    return false;
+  }
+  const pid me = detail::pid_of(*block.process);
+  if (extension* mine = block.process->ext) mine->links.take_all(who.serial(), [&](const auto& l) { return l.who == who; });
+  extension& its = detail::ext_of(s);
+  its.links.take_all(me.serial(), [&](const auto& l) { return l.who == me; });   // else a signal comes that we do not expect any more
+  its.pending = why;
+  detail::set(s, detail::doomed);
+  const nesting deeper(block);
+  end_here(s);
+  return true;
 }
 
 namespace {

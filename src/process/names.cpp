@@ -32,11 +32,11 @@ pid find_local(internal::system& sys, std::string_view name) noexcept {
 pid hold(internal::system& sys, detail::slot& s, std::string text, bool global) {
   if (detail::has(s, detail::ending)) return {};         // its names have been freed: this one would stay for ever
   const internal::name_holder mine{&s, s.serial.load(sync::relaxed)};
-  detail::extension& e = detail::ext_of(s);
-  e.names.reserve(e.names.size() + 1);
+  auto& names = detail::ext_of(s).gets().names;
+  names.reserve(names.size() + 1);
   const internal::name_holder before = global ? sys.names.insert(prefixed(text), mine) : sys.names.insert(text, mine);
   if (before) return pid::of(static_cast<detail::slot*>(before.slot), before.serial);
-  e.names.push_back({std::move(text), global, sys.number});
+  names.push_back({std::move(text), global, sys.number});
   return detail::pid_of(s);
 }
 

@@ -65,19 +65,19 @@ void deliver_to_alias(const alias_ref& to, node* n) { deliver(to.owner, n); }
 void* dictionary_get(std::uint64_t key) noexcept {
   extension* e = here().ext;
   if (e == nullptr) return nullptr;
-  for (const dictionary_entry& d : e->dictionary)
+  for (const dictionary_entry& d : e->has().dictionary)
     if (d.key == key) return d.value;
   return nullptr;
 }
 
 void dictionary_put(std::uint64_t key, void* value, void (*destroy)(void*) noexcept) {
-  extension& e = ext_of(here());
-  for (dictionary_entry& d : e.dictionary)
+  auto& dictionary = ext_of(here()).gets().dictionary;
+  for (dictionary_entry& d : dictionary)
     if (d.key == key) {
       destroy(std::exchange(d.value, value));    // last: its destructor may come here, too
       return;
     }
-  e.dictionary.push_back({key, value, destroy});
+  dictionary.push_back({key, value, destroy});
 }
 
 }  // namespace detail
@@ -186,7 +186,7 @@ bool unlink_and_flush(pid to) {
 
 namespace {
 
-reference watch(slot& s, pid to, std::string name) {
+reference watch(slot& s, pid to, std::unique_ptr<const std::string> name) {
   const std::uint64_t ref = internal::here().serial();
   if (to == detail::pid_of(s)) return reference(ref);                     // PR-45
   detail::ext_of(s).watches.add({ref, to, std::move(name)});
@@ -200,11 +200,11 @@ reference watch(slot& s, pid to, std::string name) {
 
 }  // namespace
 
-reference monitor(pid to) { return watch(detail::here(), to, {}); }
+reference monitor(pid to) { return watch(detail::here(), to, nullptr); }
 
 reference monitor(const name_view& name) {
   slot& s = detail::here();
-  return watch(s, detail::resolve(name), name.form() == name_view::kind::via ? to_text(name) : std::string(name.text()));
+  return watch(s, detail::resolve(name), std::make_unique<const std::string>(name.form() == name_view::kind::via ? to_text(name) : std::string(name.text())));
 }
 
 bool demonitor(reference ref) {
@@ -212,7 +212,7 @@ bool demonitor(reference ref) {
   internal::drain(s);                                                     // a DOWN on its way counts as arrived
   detail::extension* e = s.ext;
   if (e == nullptr) return false;
-  std::erase_if(e->aliases, [&](const auto& a) { return a.with_monitor && a.ref == ref.number(); });
+  if (detail::belongings* rest = e->if_any()) std::erase_if(rest->aliases, [&](const auto& a) { return a.with_monitor && a.ref == ref.number(); });
   detail::watch_entry w;
   if (!e->watches.take(ref.number(), [](const auto&) { return true; }, &w)) return false;
   deliver(w.who, make_node(node_kind::demonitor, detail::demonitor_payload{ref.number()}));
@@ -232,7 +232,7 @@ namespace {
 alias_ref make_alias(alias_mode mode, bool urgent) {
   slot& s = detail::here();
   const std::uint64_t ref = internal::here().serial();
-  detail::ext_of(s).aliases.push_back({ref, mode == alias_mode::once, false, urgent});
+  detail::ext_of(s).gets().aliases.push_back({ref, mode == alias_mode::once, false, urgent});
   return {detail::pid_of(s), reference(ref)};
 }
 
@@ -244,14 +244,14 @@ alias_ref priority_alias(alias_mode mode) { return make_alias(mode, true); }
 bool unalias(const alias_ref& a) {
   slot& s = detail::here();
   internal::drain(s);                                                     // what was sent before and has arrived stays
-  return s.ext.get() != nullptr &&
-         std::erase_if(detail::ext_of(s).aliases, [&](const auto& x) { return x.ref == a.ref.number(); }) != 0;
+  detail::belongings* rest = s.ext.get() != nullptr ? s.ext->if_any() : nullptr;
+  return rest != nullptr && std::erase_if(rest->aliases, [&](const auto& x) { return x.ref == a.ref.number(); }) != 0;
 }
 
 alias_ref monitor_with_alias(pid to, alias_mode mode) {
   slot& s = detail::here();
   const reference ref = monitor(to);
-  detail::ext_of(s).aliases.push_back({ref.number(), mode == alias_mode::once, true});
+  detail::ext_of(s).gets().aliases.push_back({ref.number(), mode == alias_mode::once, true});
   return {detail::pid_of(s), ref};
 }
 
@@ -273,7 +273,7 @@ bool priority_lane(bool open) {
 
 priority set_priority(priority level) { return internal::place(detail::process_only("set_priority"), level); }
 
-void label(std::string_view text) { detail::ext_of(detail::here()).label = text; }
+void label(std::string_view text) { detail::ext_of(detail::here()).gets().label = text; }
 
 void register_name(std::string_view name, pid who) {
   const pid holder = alive(who) ? detail::claim_name(name, who) : pid{};
@@ -294,8 +294,8 @@ struct forget {
 
 /// As the owner of `s`.
 void give_up(slot& s, forget& wanted) {
-  if (s.ext.get() == nullptr) return;
-  auto& names = detail::ext_of(s).names;
+  if (s.ext.get() == nullptr || s.ext->if_any() == nullptr) return;
+  auto& names = s.ext->if_any()->names;
   const auto n = std::find_if(names.begin(), names.end(), [&](const auto& h) {
     return !h.global && h.home == wanted.home && h.text == wanted.name;
   });
@@ -359,7 +359,7 @@ void hibernate_process() {
     e->links.shrink_to_fit();
     e->watches.shrink_to_fit();
     e->watchers.shrink_to_fit();
-    e->open_replies.shrink_to_fit();
+    if (detail::belongings* rest = e->if_any()) rest->open_replies.shrink_to_fit();
   }
   const std::uint64_t number = internal::begin_wait(s);
   internal::wait_until(s, number, internal::wait_state::any, sync::never, [](void* raw) {

@@ -54,19 +54,36 @@ void describe(slot* target, void* raw) {
   if (internal::here().process == &s) internal::account(s, 0); // it answers itself
   out.work = e->work;
   if (const detail::result_place* p = internal::place_of(s); p != nullptr && p->linked) out.links.push_back(p->owner.get());
-  for (const auto& n : e->names) out.names.push_back(n.text);
-  out.label = e->label;
+  for (const auto& n : e->has().names) out.names.push_back(n.text);
+  out.label = e->has().label;
   for (const auto& l : e->links) out.links.push_back(l.who);
-  for (const pid t : e->tasks)
+  for (const pid t : e->has().tasks)
     if (t.where()->serial.load(internal::sync::relaxed) == t.serial()) out.links.push_back(t);
   std::sort(out.links.begin(), out.links.end());
   out.links.erase(std::unique(out.links.begin(), out.links.end()), out.links.end());   // linked both ways at once: one link
   for (const auto& w : e->watches) out.monitors.push_back(w.who);
   for (const auto& w : e->watchers) out.monitored_by.push_back(w.who);
-  out.memory_bytes += sizeof(detail::extension);
+  out.memory_bytes += e->bytes();
 }
 
 }  // namespace
+
+namespace detail {
+
+namespace {
+
+template <class... T>
+std::size_t room(const std::vector<T>&... all) noexcept { return (0 + ... + (all.capacity() * sizeof(T))); }
+
+}  // namespace
+
+std::size_t extension::bytes() const noexcept {
+  const belongings& b = has();
+  return sizeof *this + links.bytes_outside() + watchers.bytes_outside() + watches.bytes_outside() + room(timers) +
+         (rest_ != nullptr ? sizeof b : 0) + room(b.aliases, b.names, b.tenures, b.open_replies, b.dictionary, b.tasks, b.callers);
+}
+
+}  // namespace detail
 
 std::optional<process_information> process_info(pid who) {
   question q{.was_waiting = waits(who), .answer = {}};

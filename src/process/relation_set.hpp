@@ -1,30 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// relation_set: the links, or monitors, of one process. Most processes have one or two: then it is a vector that is searched.
-// A supervisor of a hundred thousand has an index besides, so that the end of one child costs it the same as ever. Owned.
+// relation_set: the links, or monitors, of one process. Most processes have one or two: the first lies in the set itself, several
+// are a vector that is searched. A supervisor of a hundred thousand has an index besides, so that the end of one child costs it the
+// same as ever. Owned.
 //
-// Entries have a key, `relation_key(entry)`, which need not be unique (two links with one process may cross).
+// Entries have a key, `relation_key(entry)`, which is not 0 and need not be unique (two links with one process may cross).
 //
 // Invariants:
 //   1. Without an index the entries stand in the order in which they came; with one, in no order.
 //   2. With an index, each entry is found from the place of its key's hash on, without an empty place between.
+//   3. `only_` has a key while it is the only entry, and there is no crowd.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
 namespace coppice::detail {
 
+/// The entries of a set that has had several.
 template <class Entry>
-class relation_set {
+class relation_crowd {
  public:
-  using const_iterator = typename std::vector<Entry>::const_iterator;
-  const_iterator begin() const noexcept { return entries_.begin(); }
-  const_iterator end() const noexcept { return entries_.end(); }
-  std::size_t size() const noexcept { return entries_.size(); }
-  bool empty() const noexcept { return entries_.empty(); }
+  std::vector<Entry>& entries() noexcept { return entries_; }
 
   void add(Entry entry) {
     entries_.push_back(std::move(entry));
@@ -32,34 +33,20 @@ class relation_set {
     if (entries_.size() * 2 > index_.size()) rebuild();
     else enter(entries_.size() - 1);
   }
-  /// Any entry of this key for which `fits` holds, or null.
   template <class Fits>
-  const Entry* find(std::uint64_t key, Fits&& fits) const {
+  Entry* find(std::uint64_t key, Fits&& fits) {
     const std::size_t at = position_of(key, fits);
     return at != none ? &entries_[at] : nullptr;
   }
-  /// Takes one such entry out. Returns: whether there was one; it is moved to `*taken` if that is given.
   template <class Fits>
-  bool take(std::uint64_t key, Fits&& fits, Entry* taken = nullptr) {
+  bool take(std::uint64_t key, Fits&& fits, Entry* taken) {
     const std::size_t at = position_of(key, fits);
     if (at == none) return false;
     if (taken != nullptr) *taken = std::move(entries_[at]);
     remove(at, key);
     return true;
   }
-  /// Takes all such entries out. Returns: whether there were any.
-  template <class Fits>
-  bool take_all(std::uint64_t key, Fits&& fits) {
-    bool any = false;
-    while (take(key, fits)) any = true;
-    return any;
-  }
-  /// All entries; nothing is left.
-  std::vector<Entry> release() noexcept {
-    index_.clear();
-    return std::exchange(entries_, {});
-  }
-  void clear() noexcept { (void)release(); }
+  std::size_t bytes_outside() const noexcept { return entries_.capacity() * sizeof(Entry) + index_.capacity() * sizeof(std::uint32_t); }
   void shrink_to_fit() {
     entries_.shrink_to_fit();
     if (index_.empty()) return;
@@ -133,6 +120,76 @@ class relation_set {
 
   std::vector<Entry> entries_;
   std::vector<std::uint32_t> index_;                         // position + 1; 0: empty; a power of two places
+};
+
+template <class Entry>
+class relation_set {
+ public:
+  /// All of them. Whoever changes an entry leaves its key as it is.
+  std::span<Entry> entries() noexcept {
+    if (crowd_ != nullptr) return crowd_->entries();
+    return {&only_, has_only() ? std::size_t{1} : std::size_t{0}};
+  }
+  std::span<const Entry> entries() const noexcept { return const_cast<relation_set*>(this)->entries(); }
+  auto begin() const noexcept { return entries().begin(); }
+  auto end() const noexcept { return entries().end(); }
+  std::size_t size() const noexcept { return entries().size(); }
+  bool empty() const noexcept { return size() == 0; }
+
+  void add(Entry entry) {
+    if (crowd_ == nullptr) {
+      if (!has_only()) {
+        only_ = std::move(entry);
+        return;
+      }
+      crowd_ = std::make_unique<relation_crowd<Entry>>();
+      crowd_->add(std::exchange(only_, Entry{}));
+    }
+    crowd_->add(std::move(entry));
+  }
+  /// Any entry of this key for which `fits` holds, or null. Its key stays as it is.
+  template <class Fits>
+  Entry* find(std::uint64_t key, Fits&& fits) {
+    if (crowd_ != nullptr) return crowd_->find(key, fits);
+    return has_only() && relation_key(only_) == key && fits(only_) ? &only_ : nullptr;
+  }
+  template <class Fits>
+  const Entry* find(std::uint64_t key, Fits&& fits) const { return const_cast<relation_set*>(this)->find(key, fits); }
+  /// Takes one such entry out. Returns: whether there was one; it is moved to `*taken` if that is given.
+  template <class Fits>
+  bool take(std::uint64_t key, Fits&& fits, Entry* taken = nullptr) {
+    if (crowd_ != nullptr) return crowd_->take(key, fits, taken);
+    Entry* const found = find(key, fits);
+    if (found == nullptr) return false;
+    Entry entry = std::exchange(only_, Entry{});
+    if (taken != nullptr) *taken = std::move(entry);
+    return true;
+  }
+  /// Takes all such entries out. Returns: whether there were any.
+  template <class Fits>
+  bool take_all(std::uint64_t key, Fits&& fits) {
+    bool any = false;
+    while (take(key, fits)) any = true;
+    return any;
+  }
+  /// Of memory, besides its own.
+  std::size_t bytes_outside() const noexcept { return crowd_ != nullptr ? sizeof *crowd_ + crowd_->bytes_outside() : 0; }
+  void clear() noexcept {
+    crowd_ = nullptr;
+    only_ = Entry{};
+  }
+  void shrink_to_fit() {
+    if (crowd_ == nullptr) return;
+    if (crowd_->entries().size() > 1) return crowd_->shrink_to_fit();
+    if (!crowd_->entries().empty()) only_ = std::move(crowd_->entries().front());
+    crowd_ = nullptr;
+  }
+
+ private:
+  bool has_only() const noexcept { return relation_key(only_) != 0; }
+
+  Entry only_{};
+  std::unique_ptr<relation_crowd<Entry>> crowd_;
 };
 
 }  // namespace coppice::detail

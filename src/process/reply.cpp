@@ -149,7 +149,7 @@ void drop_reply(slot& s, std::uint64_t number, reply_slot& r, std::uint64_t seri
 
 void note_open_reply(slot& self, reply_slot* r, std::uint64_t serial) {
   if (r == nullptr) return;
-  auto& open = detail::ext_of(self).open_replies;
+  auto& open = detail::ext_of(self).gets().open_replies;
   if (open.size() == open.capacity() && !open.empty())
     std::erase_if(open, [](const detail::open_reply& o) { return phase_of(*o.slot, o.serial) != reply_phase::open; });
   open.push_back({r, serial});

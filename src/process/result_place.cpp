@@ -188,7 +188,7 @@ void sweep_tasks(slot& owner, std::vector<pid>& tasks) {
 
 /// Keeps the list of linked tasks at twice what it need be at most: the dead are thrown out before it grows.
 void note_task(slot& owner, pid task) {
-  auto& tasks = detail::ext_of(owner).tasks;
+  auto& tasks = detail::ext_of(owner).gets().tasks;
   if (tasks.size() == tasks.capacity() && !tasks.empty()) {
     sweep_tasks(owner, tasks);
     if (tasks.size() > tasks.capacity() / 2) tasks.reserve(2 * tasks.capacity());
@@ -260,7 +260,8 @@ void complete_place(result_place& p, const exit_reason& why) noexcept {
 }
 
 bool forget_task(slot& owner, pid task) noexcept {
-  return owner.ext.get() != nullptr && std::erase(owner.ext->tasks, task) != 0;
+  detail::belongings* rest = owner.ext.get() != nullptr ? owner.ext->if_any() : nullptr;
+  return rest != nullptr && std::erase(rest->tasks, task) != 0;
 }
 
 void unlink_task(pid owner, pid task) noexcept {
@@ -271,7 +272,7 @@ void unlink_task(pid owner, pid task) noexcept {
 
 std::vector<pid> callers_of(const slot& s) {
   const detail::extension* e = s.ext;
-  if (e != nullptr && !e->callers.empty()) return e->callers;
+  if (e != nullptr && !e->has().callers.empty()) return e->has().callers;
   if ((s.cls->flags & static_cast<std::uint32_t>(detail::class_flag::task)) == 0) return {};
   const detail::lineage* l = e != nullptr ? e->origin : s.ext.origin_only();
   return l != nullptr ? std::vector<pid>(l->who, l->who + l->callers) : std::vector<pid>();

@@ -55,20 +55,20 @@ void take_fired(slot& s, const detail::fired_payload& signal) {
   extension& e = detail::ext_of(s);
   detail::watch_entry held;
   if (!e.watches.take(signal.ref, [](const auto&) { return true; }, &held)) return;   // demonitored meanwhile: PR-44
-  std::erase_if(e.aliases, [&](const auto& a) { return a.with_monitor && a.ref == held.ref; });
+  if (detail::belongings* rest = e.if_any()) std::erase_if(rest->aliases, [&](const auto& a) { return a.with_monitor && a.ref == held.ref; });
   append_down(s, held, signal.who, signal.reason);
 }
 
 void take_alias_message(slot& s, node* n) {
   const std::uint64_t ref = alias_of(*n).ref;
-  extension& e = detail::ext_of(s);
-  const auto a = std::find_if(e.aliases.begin(), e.aliases.end(), [&](const auto& x) { return x.ref == ref; });
-  if (a == e.aliases.end()) {                                             // PR-48: vanishes silently
+  auto& aliases = detail::ext_of(s).gets().aliases;
+  const auto a = std::find_if(aliases.begin(), aliases.end(), [&](const auto& x) { return x.ref == ref; });
+  if (a == aliases.end()) {                                               // PR-48: vanishes silently
     dispose(n, exit_reason::noproc);
     return;
   }
   const bool urgent = a->urgent;
-  if (a->once) e.aliases.erase(a);
+  if (a->once) aliases.erase(a);
   n->kind = node_kind::info;
   if (urgent) append_urgent(s, n);
   else append(s, n);
@@ -90,7 +90,7 @@ void append_exit_message(slot& s, pid from, const exit_reason& why) {
 }
 
 void append_down(slot& s, const detail::watch_entry& watch, pid who, const exit_reason& why) {
-  node* n = make_node(node_kind::down, coppice::down{reference(watch.ref), who, why, watch.name});
+  node* n = make_node(node_kind::down, coppice::down{reference(watch.ref), who, why, watch.name != nullptr ? *watch.name : std::string()});
   n->type = &descriptor_of<coppice::down>();
   n->serial = s.serial.load(sync::relaxed);
   append_urgent(s, n);

@@ -36,6 +36,7 @@
 #include "runtime/scheduler.hpp"
 #include "runtime/timer_wheel.hpp"
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -97,8 +98,8 @@ struct query_payload {
 // --- the extension: what most processes never need -------------------------------------------------------------------
 
 struct link_entry { pid who; std::uint64_t id; };
-struct watch_entry { std::uint64_t ref; pid who; std::string name; };  // monitors held: who is watched; name: by name
-struct watcher_entry { std::uint64_t ref; pid who; };                  // monitors on us
+struct watch_entry { std::uint64_t ref; pid who; std::unique_ptr<const std::string> name; };  // monitors held: who is watched; by which name, if by one
+struct watcher_entry { std::uint64_t ref; pid who; };                                         // monitors on us
 inline std::uint64_t relation_key(const link_entry& l) noexcept { return l.who.serial(); }
 inline std::uint64_t relation_key(const watch_entry& w) noexcept { return w.ref; }
 inline std::uint64_t relation_key(const watcher_entry& w) noexcept { return w.ref; }
@@ -141,28 +142,52 @@ struct lineage {
   pid who[longest];
 };
 
-struct extension {
-  relation_set<link_entry> links;
-  relation_set<watch_entry> watches;
-  relation_set<watcher_entry> watchers;
+/// What few of those have that have an extension: a child of a supervisor needs nothing of it.
+struct belongings {
   std::vector<alias_entry> aliases;
   std::vector<held_name> names;
   std::vector<tenure> tenures;
   std::vector<open_reply> open_replies;       // `from`s that outlived their handler; swept when the vector would grow
   std::vector<dictionary_entry> dictionary;
-  std::vector<std::uint64_t> timers;          // references of those it started for itself: see process_timer.hpp
   std::vector<pid> tasks;                     // processes linked to us by their result_place; the dead are swept when it would grow
+  std::vector<pid> callers;
+  std::string label;
+};
+
+class extension {
+ public:
+  relation_set<link_entry> links;
+  relation_set<watcher_entry> watchers;
+  pid parent{};                               // GS-5: whose EXIT ends a trapping server
   lineage* origin = nullptr;                  // who made us, and who made them
   lineage* own = nullptr;                     // what our children get; made when the first one is
-  std::vector<pid> callers;
-  pid parent{};                               // GS-5: whose EXIT ends a trapping server
-  std::string label;
   exit_reason pending;                        // why we have to end, when flag exiting is set
   behaviour_data* data = nullptr;
-  std::uint32_t suspend_count = 0;            // PR-90
   std::uint64_t work = 0;                     // reductions: see account
-  node* lane_last = nullptr;                  // of the messages in the fifo that took the priority lane
   std::uint64_t fifo_changes = 0;             // not at its end: who scans the fifo begins anew
+  node* lane_last = nullptr;                  // of the messages in the fifo that took the priority lane
+  relation_set<watch_entry> watches;
+  std::vector<std::uint64_t> timers;          // references of those it started for itself: see process_timer.hpp
+  std::uint32_t suspend_count = 0;            // PR-90
+
+  /// To look at: empty ones if there are none.
+  const belongings& has() const noexcept { return rest_ != nullptr ? *rest_ : nothing; }
+  /// To change what is there; null if nothing is.
+  belongings* if_any() noexcept { return rest_.get(); }
+  /// To add to; made at first use.
+  belongings& gets() {
+    if (rest_ == nullptr) rest_ = std::make_unique<belongings>();
+    return *rest_;
+  }
+  /// With all that hangs from it but the data of a behaviour.
+  std::size_t bytes() const noexcept;
+
+  static void* operator new(std::size_t bytes);        // a block of the pools
+  static void operator delete(void* block) noexcept;
+
+ private:
+  static const belongings nothing;
+  std::unique_ptr<belongings> rest_;
 };
 
 /// The slot's pointer to its extension. Most processes need nothing of it but to know who made them: then the pointer,

@@ -12,6 +12,11 @@
 
 namespace coppice::detail {
 
+constinit const belongings extension::nothing{};
+
+void* extension::operator new(std::size_t bytes) { return internal::here().blocks.allocate(bytes); }
+void extension::operator delete(void* block) noexcept { internal::here().blocks.free(block, sizeof(extension)); }
+
 extension& ext_of(slot& s) {
   if (extension* e = s.ext) return *e;
   auto* made = new extension;
@@ -41,8 +46,8 @@ spawned spawn_core(const spawn_request& what) {
     internal::record_origin(child, parent, false);
     if (what.result != nullptr) internal::bind_place(*what.result, child, parent);
     if (what.callers.empty()) internal::record_callers(child, parent);
-    else ext_of(child).callers.assign(what.callers.begin(), what.callers.end());
-    if (!what.label.empty()) ext_of(child).label = what.label;
+    else ext_of(child).gets().callers.assign(what.callers.begin(), what.callers.end());
+    if (!what.label.empty()) ext_of(child).gets().label = what.label;
     if (!what.name.empty()) {
       const pid holder = internal::give_name(sys, child, what.name);
       if (holder != result.who)
@@ -51,7 +56,7 @@ spawned spawn_core(const spawn_request& what) {
     }
     if (what.monitor) result.ref = reference(internal::monitor_new(child, here()));
     if (what.told != nullptr) {
-      ext_of(here()).aliases.push_back({.ref = result.ref.number(), .once = true, .with_monitor = true});
+      ext_of(here()).gets().aliases.push_back({.ref = result.ref.number(), .once = true, .with_monitor = true});
       what.told(state_of(child), result.ref);
     }
     if (what.link) internal::link_new(child, *parent);
@@ -168,12 +173,12 @@ void record_origin(slot& child, slot* parent, bool is_parent) {
 }
 
 void record_callers(slot& child, slot* parent) {
-  if (!is_task(child) || parent == nullptr || parent->ext.get() == nullptr || parent->ext->callers.empty()) return;
+  if (!is_task(child) || parent == nullptr || parent->ext.get() == nullptr || parent->ext->has().callers.empty()) return;
   // Its parent's callers are not its parent's ancestors (a supervisor started that one): they cannot be read from the lineage.
   std::vector<pid> callers{detail::pid_of(*parent)};
-  for (const pid p : parent->ext->callers)
+  for (const pid p : parent->ext->has().callers)
     if (callers.size() < detail::lineage::longest) callers.push_back(p);
-  detail::ext_of(child).callers = std::move(callers);
+  detail::ext_of(child).gets().callers = std::move(callers);
 }
 
 void link_new(slot& child, slot& parent) {
@@ -184,7 +189,7 @@ void link_new(slot& child, slot& parent) {
 
 std::uint64_t monitor_new(slot& child, slot& watcher) {
   const std::uint64_t ref = here().serial();
-  detail::ext_of(watcher).watches.add({ref, detail::pid_of(child), {}});
+  detail::ext_of(watcher).watches.add({ref, detail::pid_of(child), nullptr});
   detail::ext_of(child).watchers.add({ref, detail::pid_of(watcher)});
   return ref;
 }

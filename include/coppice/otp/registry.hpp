@@ -175,7 +175,7 @@ inline constexpr registry_types registry_types_of{
 
 /// Finds processes by keys.
 /// Thread:  any, for everything; a plain thread may register itself, too.
-/// Cost:    a look-up is a hash, a fence and two or three cache lines; registering and unregistering take one short lock.
+/// Cost:    a look-up is a hash, a fence and two cache lines, one more for a value or a key of more than 32 bytes; registering and unregistering take one short lock.
 /// Spec:    EX-80..EX-97.
 template <class Key, class Value = no_value>
 class registry : private detail::registry_base {

@@ -135,7 +135,7 @@ class supervisor_address {
   owned_name name_{};
 };
 
-result<started_child, supervisor_error> start_child_in(const supervisor_address& at, child_spec spec, duration timeout);
+result<started_child, supervisor_error> start_child_in(const supervisor_address& at, child_spec&& spec, duration timeout);
 result<started_child, supervisor_error> start_child_from(const supervisor_address& at, any_value more);
 result<void, supervisor_error> terminate_child_in(const supervisor_address& at, std::string_view id, pid who, duration timeout);
 result<started_child, supervisor_error> restart_child_in(const supervisor_address& at, std::string_view id, duration timeout);

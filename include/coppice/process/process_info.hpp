@@ -36,7 +36,7 @@ struct process_information {
   std::string doing;                       ///< the message it handles, if any
   coppice::priority priority = coppice::priority::normal;
   std::uint64_t work = 0;                  ///< messages handled, calls, casts and sends, since somebody first asked
-  std::size_t memory_bytes = 0;            ///< control block, state, extension; queued messages not counted
+  std::size_t memory_bytes = 0;            ///< control block, state, links, monitors and the like; not queued messages, nor what the state keeps elsewhere
 };
 
 /// Asks `who`. A busy process answers when it next looks at its inbox: then the caller waits.

