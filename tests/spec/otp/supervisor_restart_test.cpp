@@ -335,6 +335,21 @@ TEST_CASE("SV-43 rest_for_one: the attempt goes on from the one that did not sta
   stop(s.id());
 }
 
+TEST_CASE("SV-42 SV-43 who waits for an attempt that is cancelled stays away until it is started by hand") {
+  moody::plan plan;
+  own_world world;
+  const supervisor s = start_supervisor({.strategy = rest_for_one, .intensity = 1'000'000'000, .children = {child<moody>({.id = "m"}, &plan), worker_child("z")}});
+  plan.failures = 1'000'000'000;
+  kill_child(pid_of(s, "m"));
+  REQUIRE(eventually([&] { return s.which_child("m").state == child_state::restarting; }));
+  s.terminate_child("m");
+  plan.failures = 0;
+  CHECK(s.restart_child("m").is(started_child::started));
+  CHECK(s.which_child("z").state == child_state::stopped);
+  CHECK(s.restart_child("z").is(started_child::started));
+  stop(s.id());
+}
+
 TEST_CASE("SV-44 a child that says ignore when it is restarted keeps its spec") {
   moody::plan plan;
   own_world world;

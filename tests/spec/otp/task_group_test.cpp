@@ -146,6 +146,44 @@ TEST_CASE("EX-8 a task that does not end in time is killed") {
   });
 }
 
+TEST_CASE("EX-8 a task that needs less than it may is not killed") {
+  in_process([] {
+    for (int i = 0; i < 50; ++i) {
+      std::atomic<bool> in_order{false};
+      {
+        task_group group({.shutdown = infinity});
+        const auto slow = group.async([&, parent = self()] {
+          trap_exit(true);
+          send(parent, go{});
+          receive<exit_signal>();
+          for (int k = 0; k < 10; ++k) yield();
+          in_order = true;
+        });
+        wait_for_go();
+      }
+      CHECK(in_order);
+    }
+  });
+}
+
+TEST_CASE("EX-6 EX-8 cancel tells those that run, whoever ended before, and in which order") {
+  in_process([] {
+    task_group group;
+    const auto until_told = [] {
+      trap_exit(true);
+      receive([](go) {}, [](exit_signal) {});
+    };
+    auto first = group.async(until_told), middle = group.async(until_told), last = group.async(until_told);
+    send(first.id(), go{});
+    CHECK(eventually([&] { return group.size() == 2; }));
+    send(last.id(), go{});
+    CHECK(eventually([&] { return group.size() == 1; }));
+    group.cancel();
+    CHECK_NOTHROW(middle.await(10s));
+    CHECK(group.size() == 0);
+  });
+}
+
 TEST_CASE("EX-4 the failure of a group's task does not end the owner; await_all throws the first and ends the rest") {
   in_process([] {
     task_group group;

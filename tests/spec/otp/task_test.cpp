@@ -7,6 +7,7 @@
 #include <coppice/process/process_info.hpp>
 
 #include <memory>
+#include <chrono>
 #include <stdexcept>
 #include <thread>
 
@@ -264,6 +265,27 @@ TEST_CASE("EX-5 the failure of a linked task ends an owner that does not trap ex
       try {
         if (i % 2 == 0) t.await();
         else wait_for_ever();
+      } catch (const task_failed&) {
+        seen = true;
+      }
+    });
+    CHECK(why.text() == "no price");
+    CHECK_FALSE(seen);
+  }
+}
+
+TEST_CASE("EX-5 nor does it see a failure that was there before it asked") {
+  own_world w;
+  for (int i = 0; i < 60; ++i) {
+    std::atomic<bool> seen{false};
+    const exit_reason why = run_process([&] {
+      std::vector<task<int>> all;
+      all.push_back(async([]() -> int { throw price_unknown(1); }));
+      // Long enough for it to end, as a rule, and without a wait, which would hear of that.
+      for (const auto begin = std::chrono::steady_clock::now(); std::chrono::steady_clock::now() - begin < 500us;) {}
+      try {
+        if (i % 2 == 0) all.front().await();
+        else await_many(all);
       } catch (const task_failed&) {
         seen = true;
       }

@@ -3,7 +3,8 @@
 // chaos: random supervision trees under random crashes, kills, hangs, slow and failing inits, clashing names and operations,
 // while processes call whoever they find. After each storm the tree must come to rest, and then:
 //   every process is in the tree, and everybody in the tree lives (no orphan);  a name is free or held by one of them;
-//   no supervisor has restarted more than it may;  every permanent child runs;  every call has returned.
+//   no supervisor has restarted more than it may, by its own word and as its children count their starts;  every permanent
+//   child runs;  every call has returned.
 // At the end the tree is stopped: newest first at every level, nothing is left, no state, no name, no memory.
 //
 // A seed decides the tree and the storm, so a failure can be told from its seed; the schedule is the machine's. The same
@@ -22,9 +23,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,6 +46,8 @@ using talk = messages<probe, crash, hang, leave>;
 
 // --- what is kept outside of the tree --------------------------------------------------------------------------------
 
+using clock = std::chrono::steady_clock;
+
 struct ledger {
   std::atomic<std::int64_t> states{0};           // made minus destroyed
   std::atomic<std::int64_t> wrong_replies{0};
@@ -51,10 +56,18 @@ struct ledger {
   std::mutex lock;
   std::vector<int> ended;                        // whose terminate ran while recording
   std::map<int, int> starts;
+  std::map<pid, std::map<int, std::vector<clock::time_point>>> under_limit;   // starts of children, by supervisor
+  std::set<pid> operated;                        // supervisors whose children were also started by hand
 
   int start_of(int number) {
     std::lock_guard held(lock);
     return ++starts[number];
+  }
+  void note_start_under(const std::string& supervisor, int number) {
+    const auto who = whereis(supervisor);
+    if (!who) return;
+    std::lock_guard held(lock);
+    under_limit[*who][number].push_back(clock::now());
   }
 };
 ledger book;
@@ -81,6 +94,7 @@ struct habit {
   bool slow_init = false;
   int refuses = 0;                               // so many starts fail, each third one; never the first, and not for ever:
                                                  // with many such leaves below one supervisor no start of it would ever succeed
+  std::string limited_by{};                      // the name of its supervisor, if that may restart two in a second only
   friend bool operator==(const habit&, const habit&) = default;
 };
 
@@ -93,6 +107,7 @@ struct leaf {
 
   init_outcome<> init(habit h) {
     has = h;
+    if (!h.limited_by.empty()) book.note_start_under(h.limited_by, h.number);
     if (h.slow_init) sleep_for(200us);
     if (h.refuses != 0) {
       const int start = book.start_of(h.number);
@@ -118,14 +133,17 @@ bool one_in(dice& d, unsigned n) { return below(d, n) == 0; }
 
 std::string name_of(int number) { return "leaf-" + std::to_string(number); }
 
+constexpr unsigned few = 2;                      // restarts in a second
+
 struct planter {
   dice& d;
   int left;                                      // leaves still to be made
   int number = 0;
   unsigned fan = 8;
 
-  child_spec leaf_spec() {
-    const habit h{.number = number++, .slow_init = one_in(d, 12), .refuses = one_in(d, 10) ? 3 : 0};
+  child_spec leaf_spec(const supervisor_spec& under) {
+    habit h{.number = number++, .slow_init = one_in(d, 12), .refuses = one_in(d, 10) ? 3 : 0};
+    if (under.intensity == few && under.strategy == one_for_one && !under.start_in_parallel) h.limited_by = under.name.view().text();
     --left;
     const std::string id = "child-" + std::to_string(h.number);
     const std::string name = one_in(d, 2) ? name_of(h.number) : std::string();
@@ -139,13 +157,13 @@ struct planter {
   supervisor_spec tree(int depth, bool patient) {
     supervisor_spec s{.name = "sup-" + std::to_string(number++)};
     s.strategy = depth == 0 && one_in(d, 3) ? one_for_all : one_in(d, 3) ? rest_for_one : one_for_one;
-    s.intensity = patient || !one_in(d, 3) ? 1'000'000 : 2;
+    s.intensity = patient || !one_in(d, 3) ? 1'000'000 : few;
     s.period = 1s;
     s.start_in_parallel = s.strategy == one_for_one && one_in(d, 4);
     const unsigned children = 1 + below(d, fan);
     for (unsigned i = 0; i != children && left > 0; ++i) {
       if (depth > 0 && one_in(d, 2)) s.children.push_back(child(tree(depth - 1, false)));
-      else s.children.push_back(leaf_spec());
+      else s.children.push_back(leaf_spec(s));
     }
     return s;
   }
@@ -165,27 +183,30 @@ struct survey {
   std::vector<std::string> order;                // ids of leaves
   std::vector<supervisor> supervisors;
   bool at_rest = true;                           // every permanent child runs, everybody answered
+  std::string restless{};                        // who does not
 
   void visit(const supervisor& s) {
     supervisors.push_back(s);
     everybody.push_back(s.id());
     const auto children = s.try_which_children();
-    if (!children) {
-      at_rest = false;
-      return;
-    }
+    if (!children) return note_restless("\n  a supervisor " + to_text(s.id()) + ": " + children.error().what());
     for (const child_information& c : *children) {
-      if (c.restart == permanent && c.state != child_state::running) at_rest = false;
+      if (c.restart == permanent && c.state != child_state::running)
+        note_restless("\n  " + c.id + " of " + to_text(s.id()) + (c.state == child_state::stopped ? " is stopped" : " is being restarted"));
       if (c.state != child_state::running) continue;
       if (c.type == child_type::supervisor) {
         visit(supervisor(c.who));
         continue;
       }
-      if (!alive(c.who)) at_rest = false;
+      if (!alive(c.who)) note_restless("\n  " + c.id + " is dead");
       everybody.push_back(c.who);
       leaves.push_back(c.who);
       order.push_back(c.id);
     }
+  }
+  void note_restless(std::string who) {
+    at_rest = false;
+    restless += std::move(who);
   }
 };
 
@@ -242,6 +263,13 @@ void strike(dice& d, const survey& s, pid who) {
   }
 }
 
+void start_by_hand(const supervisor& at, const std::string& id) {
+  for (;;) {
+    const auto r = at.try_restart_child(id);
+    if (r || !r.error().is(supervisor_error::failed)) return;
+  }
+}
+
 /// Operations from outside, in the middle of it. Whatever they find, they must answer with a word that fits.
 void operate(dice& d, const survey& s) {
   const supervisor& at = s.supervisors[1 + below(d, static_cast<unsigned>(s.supervisors.size() - 1))];
@@ -255,11 +283,16 @@ void operate(dice& d, const survey& s) {
     else CHECK((r.error().is(supervisor_error::already_started) || r.error().is(supervisor_error::unreachable)));
     return;
   }
-  if (!at.try_terminate_child(c.id)) return;
-  for (;;) {
-    const auto r = at.try_restart_child(c.id);
-    if (r || !r.error().is(supervisor_error::failed)) break;
+  {
+    std::lock_guard held(book.lock);
+    book.operated.insert(at.id());
   }
+  if (!at.try_terminate_child(c.id)) return;
+  start_by_hand(at, c.id);
+  const auto now = at.try_which_children();      // SV-42: who waited behind it for its next attempt waits for ever
+  if (!now) return;
+  for (const child_information& other : *now)
+    if (other.state == child_state::stopped && other.restart == permanent) start_by_hand(at, other.id);
 }
 
 // --- what must hold --------------------------------------------------------------------------------------------------
@@ -294,7 +327,7 @@ void check_rest(runtime& r, const supervisor& root, int leaves, const std::vecto
   }, std::chrono::seconds(60));
   if (!rested) {
     FAIL("no rest: " << r.statistics().processes << " processes, " << s.everybody.size() + callers.size() << " expected; strangers: "
-         << strangers(s, callers));
+         << strangers(s, callers) << "; not at rest: " << s.restless << std::string( (s.at_rest && !is_quiet(s) ? " somebody does not answer" : "")));
   }
   std::sort(s.everybody.begin(), s.everybody.end());
   for (int n = 0; n != leaves * 3; ++n)
@@ -303,6 +336,20 @@ void check_rest(runtime& r, const supervisor& root, int leaves, const std::vecto
   for (const supervisor& sup : s.supervisors) {
     const supervisor_information i = sup.about();
     CHECK(i.restarts <= i.intensity);
+  }
+}
+
+/// SV-30 from outside: under a supervisor that may restart two children in a second there are never four restarts at once. (The
+/// third may seem to be: between its decision and the start of the child a supervisor may have been kept from running.)
+void check_limits() {
+  std::lock_guard held(book.lock);
+  for (const auto& [who, children] : book.under_limit) {
+    if (book.operated.contains(who)) continue;
+    std::vector<clock::time_point> restarts;
+    for (const auto& [number, starts] : children) restarts.insert(restarts.end(), starts.begin() + 1, starts.end());
+    std::sort(restarts.begin(), restarts.end());
+    for (std::size_t i = 0; i + few + 1 < restarts.size(); ++i)
+      CHECK_MESSAGE(restarts[i + few + 1] - restarts[i] > 100ms, "restarted too often");
   }
 }
 
@@ -350,7 +397,12 @@ std::size_t chaos(unsigned seed, int leaves, int storms, int blows) {
     ends.push_back(m.ref);
     callers.push_back(m.who);
   }
-  book.starts.clear();
+  {
+    std::lock_guard held(book.lock);
+    book.starts.clear();
+    book.under_limit.clear();
+    book.operated.clear();
+  }
   const supervisor root = start_supervisor(spec);
   for (int storm = 0; storm != storms; ++storm) {
     const survey s = look(root);
@@ -362,6 +414,7 @@ std::size_t chaos(unsigned seed, int leaves, int storms, int blows) {
     }
     check_rest(r, root, numbers, callers);
   }
+  check_limits();
   all.put({});
   check_end(r, root, callers.size());
   all.closed = true;
