@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <ranges>
+#include <chrono>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -267,6 +268,21 @@ TEST_CASE("EX-43 with `kill_task` its result is a timeout and the rest goes on")
     }
     CHECK(got == ints{1, 3, 5});
     CHECK(timeouts == 2);
+    CHECK(nothing_left());
+  });
+}
+
+TEST_CASE("EX-43 one that was killed and ends late takes no time from those after it") {
+  in_process([] {
+    std::vector<bool> in_time;
+    for (auto& r : async_stream({0, 1, 2}, [](int n) {
+           // Killed like the others, but hears of it only when it waits.
+           for (const auto begin = std::chrono::steady_clock::now(); n == 1 && std::chrono::steady_clock::now() - begin < 30ms;) {}
+           sleep_for(n == 2 ? duration(2s) : duration(1h));
+           return n;
+         }, {.max_concurrency = 2, .timeout = 5ms, .on_timeout = stream_options::kill_task}))
+      in_time.push_back(bool(r));
+    CHECK(in_time == std::vector<bool>{false, false, false});
     CHECK(nothing_left());
   });
 }

@@ -326,6 +326,23 @@ TEST_CASE("EX-8 a leaf handler cannot have a group: its end waits") {
   stop(s);
 }
 
+TEST_CASE("EX-2 groups whose tasks failed, and whom nobody asked, keep nothing") {
+  own_world w;
+  const auto fail_often = [&] {
+    CHECK(run_process([] {
+            for (int i = 0; i < 20'000; ++i) {
+              task_group group;
+              const auto t = group.async([] { exit(exit_reason("in vain")); });
+              while (group.size() != 0) yield();
+            }
+          }).is(exit_reason::normal));
+  };
+  fail_often();
+  const std::size_t before = w.r.statistics().reserved_bytes;
+  fail_often();
+  CHECK(w.r.statistics().reserved_bytes < before + 1'000'000);        // each place takes more than 64 bytes
+}
+
 TEST_CASE("EX-2 a group that starts tasks for ever keeps nothing of those that have ended") {
   in_process([] {
     task_group group;
