@@ -37,6 +37,7 @@
 #include "runtime/timer_wheel.hpp"
 
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -171,7 +172,7 @@ class extension {
   std::uint32_t suspend_count = 0;            // PR-90
 
   /// To look at: empty ones if there are none.
-  const belongings& has() const noexcept { return rest_ != nullptr ? *rest_ : nothing; }
+  const belongings& has() const noexcept { return rest_ != nullptr ? *rest_ : nothing.value; }
   /// To change what is there; null if nothing is.
   belongings* if_any() noexcept { return rest_.get(); }
   /// To add to; made at first use.
@@ -185,8 +186,17 @@ class extension {
   static void* operator new(std::size_t bytes);        // a block of the pools
   static void operator delete(void* block) noexcept;
 
+  /// Makes the empty ones: before anything else of the program, since processes may live before main, and never destroyed.
+  static void make_nothing() noexcept { ::new (&nothing.value) belongings; }
+
  private:
-  static const belongings nothing;
+  union empty_belongings {
+    constexpr empty_belongings() noexcept : unmade() {}
+    ~empty_belongings() {}
+    char unmade;
+    belongings value;
+  };
+  static empty_belongings nothing;
   std::unique_ptr<belongings> rest_;
 };
 

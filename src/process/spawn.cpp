@@ -12,7 +12,10 @@
 
 namespace coppice::detail {
 
-constinit const belongings extension::nothing{};
+constinit extension::empty_belongings extension::nothing;
+namespace {
+[[gnu::constructor(101)]] void make_nothing() { extension::make_nothing(); }
+}  // namespace
 
 void* extension::operator new(std::size_t bytes) { return internal::here().blocks.allocate(bytes); }
 void extension::operator delete(void* block) noexcept { internal::here().blocks.free(block, sizeof(extension)); }
