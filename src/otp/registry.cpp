@@ -267,7 +267,6 @@ static void visit_hashed(const registry_core& c, unsigned partition, const key_r
   const guard reads;
   const registry_group* const g = c.partitions[partition].find(key, hash, c.types);
   if (g == nullptr) return;
-  if (c.unique && c.types.value_size == 0) return see(context, key, g->holder, nullptr);   // the entry knows no more
   for (registry_entry* e = g->first.load(sync::acquire); e != nullptr; e = e->next.load(sync::acquire))
     see(context, key, e->holder, kept_value(*e));
 }

@@ -18,6 +18,7 @@
 //  5. An entry is in the list of its holder's tenant exactly while it is in the table.
 #pragma once
 
+#include <coppice/base/hash.hpp>
 #include <coppice/otp/detail/registry.hpp>
 
 #include "runtime/epoch.hpp"
@@ -158,8 +159,18 @@ struct alignas(64) registry_partition {
   sync::var<std::size_t> filled;                 // slots that are not empty
 };
 
+/// As memcmp says, without a call for what names mostly are.
+inline bool same_text(std::string_view a, std::string_view b) noexcept {
+  if (a.size() != b.size()) return false;
+  if (a.size() < 8 || a.size() > 64) return __builtin_memcmp(a.data(), b.data(), a.size()) == 0;
+  const std::size_t last = a.size() - 8;                     // two words may overlap
+  std::uint64_t differ = detail::load_bytes(a.data() + last, 8) ^ detail::load_bytes(b.data() + last, 8);
+  for (std::size_t i = 0; i < last; i += 8) differ |= detail::load_bytes(a.data() + i, 8) ^ detail::load_bytes(b.data() + i, 8);
+  return differ == 0;
+}
+
 inline bool has_key(const registry_group& g, const key_ref& key, const registry_types& types) {
-  return types.text_keys ? g.text() == key.text : types.equal(g.key(), key.object);
+  return types.text_keys ? same_text(g.text(), key.text) : types.equal(g.key(), key.object);
 }
 
 inline registry_group* registry_partition::find(const key_ref& key, std::uint64_t hash, const registry_types& types) const noexcept {

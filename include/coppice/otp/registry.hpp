@@ -259,6 +259,12 @@ class registry : private detail::registry_base {
   /// Cost:   no lock; one entry costs no memory.   Spec: EX-83, EX-95.
   registrations<Value> lookup(key_view key) const {
     registrations<Value> found;
+    if constexpr (std::is_empty_v<Value>) {      // of a unique key there is nothing to know but its holder
+      if (options().keys == registry_keys::unique) {
+        if (const pid who = registry_base::whereis(ref_of(key))) found.push_back({who, Value()});
+        return found;
+      }
+    }
     registry_base::visit(ref_of(key), &add_registration<registrations<Value>>, &found);
     return found;
   }

@@ -306,6 +306,25 @@ TEST_CASE("EX-44 a linked stream and a failing element: an owner that does not t
   }
 }
 
+TEST_CASE("EX-44 nor does it see a failure that was there before it asked") {
+  own_world w;
+  for (int round = 0; round < 30; ++round) {
+    std::atomic<bool> seen{false};
+    const exit_reason why = run_process([&] {
+      for (auto& r : async_stream({1, 2}, [](int n) {
+             if (n == 2) throw std::runtime_error("two");
+             return n;
+           }, {.max_concurrency = 2})) {
+        if (!r) seen = true;
+        // Long enough for the other to end, as a rule, and without a wait, which would hear of that.
+        for (const auto begin = std::chrono::steady_clock::now(); std::chrono::steady_clock::now() - begin < 500us;) {}
+      }
+    });
+    CHECK(why.text() == "two");
+    CHECK_FALSE(seen);
+  }
+}
+
 TEST_CASE("EX-44 one that traps exits, or has no links, gets the failure as a result; nothing stays in its mailbox") {
   in_process([] {
     trap_exit(true);

@@ -186,6 +186,24 @@ TEST_CASE("EX-83 lookup gives who is registered and with what; nothing for a key
   CHECK(found.front().who == r.whereis("ann"));
 }
 
+TEST_CASE("EX-83 a key that differs in one byte, wherever, is another one") {
+  own_world w;
+  registry<std::string> names;
+  // Most are told apart by their hashes; of so many some are not.
+  for (std::size_t length = 1; length <= 70; ++length) {
+    const std::string key(length, 'a');
+    names.register_self(key);
+    CHECK(names.whereis(key) == self());
+    for (std::size_t at = 0; at < length; ++at)
+      for (int other = 1; other < 256; ++other) {
+        std::string similar = key;
+        similar[at] = static_cast<char>(similar[at] ^ other);
+        REQUIRE(names.lookup(similar).empty());
+      }
+    names.unregister_self(key);
+  }
+}
+
 TEST_CASE("EX-83 an entry is gone when its holder's end is heard of") {
   own_world w;
   registry<std::string> r;
