@@ -228,6 +228,7 @@ TEST_CASE("EX-120 files: named by --config or a variable they must be there; an 
   CHECK(load_config(words{"--config", part.path.c_str(), "--store.path=y"}.with(with_store)).section("store").get<std::string>("path") == "y");
   const variable file("COPPICE_TEST_CONFIG", json.path.c_str());
   CHECK(load_config(base).get<int>("channels") == 5);
+  CHECK(load_config(words{"--config", toml.path.c_str()}.with(base)).get<int>("channels") == 2);   // the variable's file is not read
 }
 
 TEST_CASE("EX-120 a later list hides the items of an earlier one") {
