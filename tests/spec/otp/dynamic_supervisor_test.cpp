@@ -139,6 +139,30 @@ TEST_CASE("SV-112 max_children counts those that are being restarted") {
   CHECK(error_of(s.try_start_child<worker>({}, "b", nullptr)).is(supervisor_error::max_children));
   s.terminate_child(m);                                               // SV-114
   CHECK(s.try_start_child<worker>({}, "b", nullptr).has_value());
+  CHECK(s.count_children().active == 2);
+  stop(s.id());
+}
+
+TEST_CASE("SV-45 SV-114 a dynamic child that fails again waits longer, and is known by its last pid meanwhile") {
+  own_world world;
+  const dynamic_supervisor s = start_dynamic_supervisor({.intensity = 100});
+  const auto running = [&] {
+    std::vector<pid> all;
+    for (const child_information& c : s.which_children())
+      if (c.who) all.push_back(c.who);
+    return all;
+  };
+  kill_child(s.start_child<worker>({.back_off = back_off{.min = 1ms, .max = 1h, .factor = 1e9, .jitter = 0}}, "a", nullptr));
+  REQUIRE(eventually([&] { return running().size() == 1; }));
+  const pid again = running().front();
+  kill_child(again);                                                  // the next wait is an hour
+  const pid other = s.start_child<worker>({.back_off = back_off{.min = 5ms, .max = 1h, .jitter = 0}}, "b", nullptr);
+  kill_child(other);
+  REQUIRE(eventually([&] { return running().size() == 1; }));         // the other one, though it had to wait longer than 1 ms
+  CHECK(s.count_children().specs == 2);
+  s.terminate_child(again);
+  CHECK(s.count_children().specs == 1);
+  CHECK(s.count_children().active == 1);
   stop(s.id());
 }
 
