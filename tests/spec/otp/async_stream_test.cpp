@@ -249,6 +249,25 @@ TEST_CASE("EX-43 an element that takes too long: with `exit` the stream fails an
   });
 }
 
+TEST_CASE("EX-43 a stream that has thrown for want of time is over") {
+  in_process([] {
+    std::atomic<int> started{0};
+    auto stream = async_stream({0, 1, 2}, [&](int n) {
+      ++started;
+      if (n == 0) sleep_for(1h);
+      return n;
+    }, {.max_concurrency = 1, .timeout = 5ms});
+    const auto read = [&] {
+      int results = 0;
+      for (auto& r : stream) results += r ? 1 : 0;
+      return results;
+    };
+    CHECK_THROWS_AS(read(), task_timeout);
+    CHECK(read() == 0);
+    CHECK(started == 1);
+  });
+}
+
 TEST_CASE("EX-43 with `kill_task` its result is a timeout and the rest goes on") {
   in_process([] {
     ints got;
