@@ -672,6 +672,7 @@ class borrowed_record {
   void finish() {
     transaction& t = *t_;
     count(counted::commits);
+    if (t.log.empty() && t.sends.first == nullptr) return give();      // it only looked: a commute, too, has an entry
     for (box* b : t.dead) retire(b);
     t.dead.clear();
     clear_log(t);
@@ -755,7 +756,8 @@ const box& look_at(ref_core& r, guard& g) {
   transaction* t = current_transaction();
   if (t == nullptr) return *committed(r, g);
   check_alive(*t);
-  if (const log_entry* e = find(*t, r); e != nullptr && (e->value != nullptr || e->owned)) return value_now(*t, r, g);
+  const log_entry* e = t->log.empty() ? nullptr : find(*t, r);
+  if (e != nullptr && (e->value != nullptr || e->owned)) return value_of_entry(*t, e, r, g);
   const box& b = read_version(*t, r, g);
   t->seen = true;
   return b;
