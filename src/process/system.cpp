@@ -29,7 +29,6 @@ std::uint16_t take_number(system* sys) {
   for (unsigned i = 1; i < most_systems; ++i)
     if (systems[i] == nullptr) {
       systems[i] = sys;
-      doors[i].of.store(sys, sync::seq_cst);
       return static_cast<std::uint16_t>(i);
     }
   throw exit_error(exit_reason::system_limit, "too many runtimes in one program");
@@ -65,8 +64,15 @@ system::system(const runtime_options& o, const scheduler_options& threads) : opt
   number = take_number(this);
 }
 
+/// Who has pids of an earlier runtime of this number finds nobody before the workers are there.
+void system::start() {
+  sched.start();
+  doors[number].of.store(this, sync::seq_cst);
+}
+
 system::~system() {
   delete io.load(sync::relaxed);        // no worker runs any more
+  doors[number].of.store(nullptr, sync::seq_cst);
   sync::lock_guard held(table_lock);
   systems[number] = nullptr;
 }
@@ -153,7 +159,7 @@ runtime::runtime(const runtime_options& options) : system_(new internal::system(
     internal::set_fault_describer(internal::fault_texts);
     internal::install_fault_handler();
   }
-  system_->sched.start();
+  system_->start();
 }
 
 runtime::~runtime() {

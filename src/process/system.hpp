@@ -18,6 +18,8 @@ struct system {
   explicit system(const runtime_options& options);
   system(const runtime_options& options, const scheduler_options& threads);
   ~system();
+  /// Starts the workers, and lets others in.
+  void start();
 
   runtime_options options;
   std::uint16_t number = 0;             // its place in the table of systems; slots carry it

@@ -15,7 +15,7 @@ class one_worker {
  public:
   one_worker() : system_(new internal::system({.report_faults = false}, {.workers = 1, .monitor = false})) {
     internal::here().home = system_->number;
-    system_->sched.start();
+    system_->start();
   }
   ~one_worker() {
     CHECK(system_->sched.stop(detail::sync::never));

@@ -29,7 +29,7 @@ world::world(const world_options& options)
                                                               .monitor = options.monitor,
                                                               .search_rounds = options.search_rounds})) {
   enter();
-  system_->sched.start();
+  system_->start();
 }
 
 world::~world() {
