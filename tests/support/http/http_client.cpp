@@ -22,12 +22,30 @@ void require(bool holds, const char* what) {
   if (!holds) throw std::runtime_error(what);
 }
 
-int connect_to(std::uint16_t port, int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+sockaddr_in loopback(std::uint32_t number, std::uint16_t port) {
   sockaddr_in a{};
   a.sin_family = AF_INET;
   a.sin_port = htons(port);
-  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::connect(fd, reinterpret_cast<const sockaddr*>(&a), sizeof a) == 0) return fd;
+  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK + number);
+  return a;
+}
+
+bool connects(int fd, std::uint16_t port) {
+  const sockaddr_in a = loopback(0, port);
+  return ::connect(fd, reinterpret_cast<const sockaddr*>(&a), sizeof a) == 0;
+}
+
+int connect_to(std::uint16_t port, int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  if (connects(fd, port)) return fd;
+  // A fuzz target uses all ports of an address up in ten seconds, and each rests for a minute: there are more addresses.
+  for (std::uint32_t other = 1; errno == EADDRNOTAVAIL && other != 250; ++other) {
+    ::close(fd);
+    fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const sockaddr_in from = loopback(other, 0);
+    const int on = 1;
+    ::setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    if (::bind(fd, reinterpret_cast<const sockaddr*>(&from), sizeof from) == 0 && connects(fd, port)) return fd;
+  }
   ::close(fd);
   return -1;
 }
