@@ -279,7 +279,7 @@ inline constexpr int reductions = 4000;     // calls before a fiber goes to the 
 void note_ended(slot& s) noexcept;
 /// Marks the process to end with `why`; takes effect at its next wait or between messages. Owner only.
 void doom(slot& s, const exit_reason& why, bool untrappable) noexcept;
-/// Ends `who` here and now as an exit signal of the running process would that it cannot trap, if it is idle; what the two are
+/// Ends `who` here and now as an exit signal of the running process would that it cannot trap, if it is idle (a plain thread never is); what the two are
 /// linked by is taken down first, so that nothing is heard of its end. False: nothing has happened.
 bool end_if_idle(pid who, const exit_reason& why, bool untrappable) noexcept;
 /// Ends an owned process: names, timers, state, links, monitors, mailbox, slot. The slot is not the caller's afterwards.

@@ -59,16 +59,22 @@ void take_fired(slot& s, const detail::fired_payload& signal) {
   append_down(s, held, signal.who, signal.reason);
 }
 
+/// The alias `ref` of `s`, or null.
+detail::alias_entry* find_alias(slot& s, std::uint64_t ref) noexcept {
+  detail::belongings* rest = s.ext.get() != nullptr ? s.ext->if_any() : nullptr;
+  if (rest == nullptr) return nullptr;
+  const auto a = std::ranges::find(rest->aliases, ref, &detail::alias_entry::ref);
+  return a != rest->aliases.end() ? &*a : nullptr;
+}
+
 void take_alias_message(slot& s, node* n) {
-  const std::uint64_t ref = alias_of(*n).ref;
-  auto& aliases = detail::ext_of(s).gets().aliases;
-  const auto a = std::find_if(aliases.begin(), aliases.end(), [&](const auto& x) { return x.ref == ref; });
-  if (a == aliases.end()) {                                               // PR-48: vanishes silently
-    dispose(n, exit_reason::noproc);
-    return;
-  }
+  const detail::alias_entry* const a = find_alias(s, alias_of(*n).ref);
+  if (a == nullptr) return dispose(n, exit_reason::noproc);               // PR-48: vanishes silently, and leaves nothing behind
   const bool urgent = a->urgent;
-  if (a->once) aliases.erase(a);
+  if (a->once) {
+    auto& aliases = s.ext->if_any()->aliases;
+    aliases.erase(aliases.begin() + (a - aliases.data()));
+  }
   n->kind = node_kind::info;
   if (urgent) append_urgent(s, n);
   else append(s, n);

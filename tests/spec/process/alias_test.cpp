@@ -3,6 +3,8 @@
 // Aliases and reply slots: PR-47 to PR-49.
 #include "spec/process/world.hpp"
 
+#include <coppice/process/process_info.hpp>
+
 #include "process/mailbox.hpp"
 
 #include <thread>
@@ -126,4 +128,16 @@ TEST_CASE("PR-49 reply, death and timeout compete for one reply slot: exactly on
     CHECK(detail::claim_reply(r, serial) == nullptr);
     CHECK(phase_of(*r, serial) == reply_phase::gone);
   }
+}
+
+TEST_CASE("PR-48 a message to an alias that a process never had leaves nothing behind in it") {
+  world w;
+  in_process([] {
+    const pid stranger = spawn([me = self()] { monitor(me); receive<ready>(); });
+    while (process_info(stranger)->monitors.empty()) yield();      // it has begun: what it needs is there
+    const std::size_t before = process_info(stranger)->memory_bytes;
+    send(alias_ref{stranger, reference::make()}, 1);
+    CHECK(process_info(stranger)->memory_bytes == before);
+    send(stranger, ready{});
+  });
 }
