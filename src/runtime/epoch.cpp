@@ -77,16 +77,8 @@ namespace {
 
 void destroy_and_free(box* b) noexcept {
   const std::size_t bytes = b->cls->bytes;
-  b->cls->destroy(*b);
+  if (b->cls->destroy != nullptr) b->cls->destroy(*b);
   free_box(b, bytes);
-}
-
-/// The holder for whom it was linked goes. Nobody can count himself in any more who does not hold it already.
-void free_unreachable(box* b) noexcept {
-  if (b->holders.load(sync::acquire) == 1)       // pairs with drop_holder: what the last other holder did is over
-    destroy_and_free(b);
-  else
-    drop_holder(b);
 }
 
 void free_batch(batch* b) noexcept {
@@ -185,6 +177,12 @@ void force(const reader& r, retired_boxes& own) noexcept {
 void* allocate_box(std::size_t bytes) { return here().blocks.allocate(bytes); }
 void free_box(void* place, std::size_t bytes) noexcept { here().blocks.free(place, bytes); }
 void discard(box* b) noexcept { destroy_and_free(b); }
+void free_unreachable(box* b) noexcept {
+  if (b->holders.load(sync::acquire) == 1)       // pairs with drop_holder: what the last other holder did is over
+    destroy_and_free(b);
+  else
+    drop_holder(b);
+}
 
 void drop_holder(box* b) noexcept {
   if (b->holders.fetch_sub(1, sync::acq_rel) == 1) destroy_and_free(b);
@@ -211,29 +209,19 @@ void announce(reader& r) noexcept {
 
 void guard::enter_again() noexcept {
   drop_count();
-  counted_ = false;
-  node_ = nullptr;
-  enter();
+  counted = false;
+  node = nullptr;
+  enter_guards(this_reader(), *this);
 }
 
 void guard::unlink(reader& r) noexcept {
-  for (guard* g = r.guards.load(sync::relaxed); g != nullptr; g = g->below_)
-    if (g->below_ == this) {
-      g->below_ = below_;
+  for (guard_link* g = r.guards.load(sync::relaxed); g != nullptr; g = g->below)
+    if (g->below == this) {
+      g->below = below;
       return;
     }
   COPPICE_ASSERT(false, "a view was destroyed on another stack than it was made on");
 }
-
-struct guard_list {
-  static void count(reader& r, const void* bottom, const void* top) noexcept {
-    for (guard* g = r.guards.load(sync::relaxed); g != nullptr && g >= bottom && g < top; g = g->below_) {
-      if (g->node_ != nullptr && !planted::is(planted::view_left_uncounted)) g->node_->holders.fetch_add(1, sync::relaxed);
-      g->counted_ = true;
-      r.guards.store(g->below_, sync::release);
-    }
-  }
-};
 
 }  // namespace coppice::detail
 
@@ -242,7 +230,13 @@ namespace coppice::internal {
 using namespace coppice::detail;
 
 void count_views(thread_block& block, const fiber& leaving) noexcept {
-  guard_list::count(block, leaving.bottom, leaving.top);
+  const void* const bottom = leaving.bottom;
+  const void* const top = leaving.top;
+  for (guard_link* g = block.guards.load(sync::relaxed); g != nullptr && g >= bottom && g < top; g = g->below) {
+    if (g->node != nullptr && !planted::is(planted::view_left_uncounted)) g->node->holders.fetch_add(1, sync::relaxed);
+    g->counted = true;
+    block.guards.store(g->below, sync::release);
+  }
 }
 
 void leave_epochs(reader& ending) noexcept {
@@ -290,7 +284,7 @@ void drop_retired() noexcept {
     for (std::uint32_t i = 0; i != dead->count; ++i) {
       box* b = dead->boxes[i];
       const std::size_t bytes = b->cls->bytes;
-      b->cls->destroy(*b);
+      if (b->cls->destroy != nullptr) b->cls->destroy(*b);
       // Past the threads' caches: this thread has none any more.
       if (bytes > block_depot::largest) ::operator delete(b, std::align_val_t{64});
       else program_pools().nodes.pool(block_depot::class_of(bytes)).give_one(b);

@@ -34,28 +34,30 @@ struct activity : scope_head {
   bool beside_transaction = false;               // in the function of a delay that a transaction asked for
 };
 
-inline scope_head*& scope_cell() noexcept {
-  thread_block& block = here();
-  return block.on != nullptr ? block.on->scope : block.scope;
+inline scope_head*& scope_cell(thread_block& block) noexcept { return block.on != nullptr ? block.on->scope : block.scope; }
+inline scope_head*& scope_cell() noexcept { return scope_cell(here()); }
+/// Of what runs on this thread. Null: inside of nothing.
+inline activity* activity_at(const thread_block& block) noexcept {
+  return static_cast<activity*>(block.on != nullptr ? block.on->scope : block.scope);
 }
-/// Null: inside of nothing.
-inline activity* current_activity() noexcept { return static_cast<activity*>(scope_cell()); }
+inline activity* current_activity() noexcept { return activity_at(here()); }
 
 /// While it lives, the running stack is inside of what the outer one was and of what `change` says.
 class inside {
  public:
   template <class Change>
-  explicit inside(Change&& change) noexcept : outer_(current_activity()) {
+  explicit inside(Change&& change) noexcept : cell_(scope_cell()), outer_(static_cast<activity*>(cell_)) {
     if (outer_ != nullptr) now_ = *outer_;
     change(now_);
-    scope_cell() = &now_;
+    cell_ = &now_;
   }
-  ~inside() { scope_cell() = outer_; }
+  ~inside() { cell_ = outer_; }
   inside(const inside&) = delete;
   inside& operator=(const inside&) = delete;
 
  private:
-  activity* outer_;
+  scope_head*& cell_;                            // the stack's own, on whichever thread that runs
+  activity* const outer_;
   activity now_;
 };
 

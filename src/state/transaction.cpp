@@ -3,7 +3,7 @@
 // transaction: snapshot isolation over refs.
 //
 //   clock    one number for the program, even; a commit takes the next
-//   begin    snapshot = clock
+//   begin    snapshot = clock; nobody else sees more of it until it has an entry in its log
 //   read     own log; else the newest version that is not younger than the snapshot. None is kept: note the fault, begin anew
 //   write    the ref's word becomes ours at the first write; it must not have been committed since the snapshot
 //   commit   lock and rerun commutes; validators; phase = committing; version = clock + 2; publish; release; phase = idle;
@@ -29,8 +29,7 @@
 //   3. A version is valid for a snapshot s if version <= s < until; the chain may have gaps.
 //   4. A killer takes a word by a CAS that names the attempt, after a heavy fence behind which that attempt is still running. The
 //      victim looks at `stop` behind a light fence after it has said committing.
-//   5. A snapshot is announced as open before it is read from the clock.
-//   6. After each user function the log may have grown: entries are found anew.
+//   5. After each user function the log may have grown: entries are found anew.
 // Design note: docs/internals/transactions.md.
 #include "state/transaction.hpp"
 
@@ -43,6 +42,8 @@
 #include <coppice/base/assert.hpp>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
 #include <exception>
 #include <string>
 
@@ -59,21 +60,13 @@ namespace {
 using internal::activity;
 using internal::count;
 using internal::counted;
-using internal::here;
+
 using internal::inside;
 using internal::limits_of_transactions;
 namespace planted = internal::planted;
 
-struct alignas(64) line_of_clock {
-  sync::atomic<std::uint64_t> now{2, "clock"};
-};
-struct snapshot_table {
-  static constexpr int slots = 64;
-  sync::atomic<std::uint32_t> used{0, "snapshots"};
-  sync::atomic<std::uint64_t> slot[slots];       // 0: free; odd: about to be read from the clock; else a snapshot that is in use
-};
 struct shared_state {
-  line_of_clock clock;
+  commit_clock clock;
   snapshot_table snapshots;
   sync::atomic<std::uint64_t> next_order{1};
   internal::wait_list ensured;                   // those who wait for a ref that is ensured, whichever it is
@@ -85,8 +78,6 @@ shared_state shared;
 constexpr std::uint64_t tag_owned = 1;
 constexpr std::uint64_t tag_ensured = 2;
 constexpr std::uint64_t one_ensurer = 8;
-constexpr std::size_t short_log = 12;            // searched one by one; longer ones have an index
-constexpr std::uint32_t none = ~std::uint32_t{0};
 constexpr std::uint32_t faults_before_registration = 3;
 
 bool is_owned(std::uint64_t word) noexcept { return (word & 7) == tag_owned; }
@@ -103,6 +94,32 @@ bool is_in_attempt(std::uint64_t word, std::uint64_t status) noexcept {
 }
 
 version_head& version(box& b) noexcept { return static_cast<version_head&>(b); }
+/// Its value, where that is a word. A smaller one has room behind it.
+std::uint64_t word_in(const box& b) noexcept {
+  std::uint64_t word;
+  std::memcpy(&word, reinterpret_cast<const char*>(&b) + sizeof(version_head), sizeof word);
+  return word;
+}
+
+/// The transaction of what runs on this thread, or null.
+transaction* transaction_at(const internal::thread_block& block) noexcept {
+  const activity* a = internal::activity_at(block);
+  return a != nullptr ? a->transaction : nullptr;
+}
+
+/// What a body asks of servers, and tells them.
+constexpr internal::scope_rules rules_of_transactions{
+    .refuse = [](const char* what) { throw in_transaction(std::string(what) + ": not inside of a transaction, whose body may run more than once"); },
+    .hold = [](held_send* s) noexcept {
+      if (!hold_until_commit(*internal::current_activity()->transaction, s)) s->drop(*s);
+    }};
+
+/// A body is inside of its transaction and of all that `outer` was.
+void set_layer(transaction& t, const activity& outer) noexcept {
+  t.layer = outer;
+  t.layer.transaction = &t;
+  t.layer.rules = &rules_of_transactions;
+}
 
 // --- records ---------------------------------------------------------------------------------------------------------
 
@@ -113,9 +130,7 @@ void give_to_all(void* raw) noexcept {
   shared.idle = t;
 }
 
-transaction& take_record() {
-  internal::thread_block& block = here();
-  if (void* kept = std::exchange(block.keepsake, nullptr)) return *static_cast<transaction*>(kept);
+[[gnu::noinline]] transaction& take_idle_record() {
   {
     sync::lock_guard held(shared.lock);
     if (transaction* t = shared.idle; t != nullptr) {
@@ -123,58 +138,32 @@ transaction& take_record() {
       return *t;
     }
   }
-  return *new transaction;
+  auto* t = new transaction;
+  set_layer(*t, {});
+  return *t;
 }
-
-void give_record(transaction& t) noexcept {
-  internal::thread_block& block = here();
-  if (block.keepsake != nullptr) return give_to_all(&t);
+transaction& take_record(internal::thread_block& block) {
+  void* kept = std::exchange(block.keepsake, nullptr);
+  return kept != nullptr ? *static_cast<transaction*>(kept) : take_idle_record();
+}
+void give_record(internal::thread_block& block, transaction& t) noexcept {
+  if (block.keepsake != nullptr) [[unlikely]] return give_to_all(&t);
   block.keepsake = &t;
   block.drop_keepsake = &give_to_all;
 }
 
 // --- the log ---------------------------------------------------------------------------------------------------------
 
-std::size_t bucket_of(const transaction& t, const ref_core& r) noexcept {
-  return (reinterpret_cast<std::uintptr_t>(&r) >> 6) * 0x9E3779B97F4A7C15u >> 32 & (t.index.size() - 1);
-}
-
-void index_entry(transaction& t, std::uint32_t i) noexcept {
-  std::uint32_t& bucket = t.index[bucket_of(t, *t.log[i].ref)];
-  t.log[i].same_bucket = bucket;
-  bucket = i;
-}
-
-void rebuild_index(transaction& t) {
-  std::size_t size = 64;
-  while (size < 4 * t.log.size()) size *= 2;
-  t.index.assign(size, none);
-  for (std::uint32_t i = 0; i != t.log.size(); ++i) index_entry(t, i);
-}
-
-log_entry* find(transaction& t, const ref_core& r) noexcept {
-  if (t.index.empty()) [[likely]] {
-    for (std::size_t i = t.log.size(); i != 0; --i)
-      if (t.log[i - 1].ref == &r) return &t.log[i - 1];
-    return nullptr;
-  }
-  for (std::uint32_t i = t.index[bucket_of(t, r)]; i != none; i = t.log[i].same_bucket)
-    if (t.log[i].ref == &r) return &t.log[i];
-  return nullptr;
-}
-
-log_entry& add(transaction& t, ref_core& r) {
-  t.log.push_back({&r, nullptr, false, false, false, none});
-  if (t.log.size() > short_log) [[unlikely]] {
-    if (t.log.size() * 2 > t.index.size()) rebuild_index(t);
-    else index_entry(t, static_cast<std::uint32_t>(t.log.size() - 1));
-  }
-  return t.log.back();
+/// Others are about to see it.
+void appear(transaction& t) noexcept {
+  t.age.store(t.so_far.born, sync::relaxed);
+  t.written_as.store(0, sync::relaxed);
+  t.status.store(status_of(t.attempt, phase::running), sync::release);
 }
 
 log_entry& entry_of(transaction& t, ref_core& r) {
-  log_entry* e = find(t, r);
-  return e != nullptr ? *e : add(t, r);
+  if (t.log.empty()) appear(t);
+  return t.log.entry_of(r);
 }
 
 // --- giving back -----------------------------------------------------------------------------------------------------
@@ -194,11 +183,6 @@ void drop_commutes(transaction& t) noexcept {
     free_box(c, bytes);
   }
   t.last_commute = nullptr;
-}
-
-void clear_log(transaction& t) noexcept {
-  t.log.clear();
-  if (!t.index.empty()) t.index.clear();
 }
 
 /// The attempt is over for all others: who waits for its end may look again.
@@ -222,7 +206,7 @@ void roll_back(transaction& t) noexcept {
   // Views of this stack may still show them.
   for (const log_entry& e : t.log)
     if (e.value != nullptr) retire(e.value);
-  clear_log(t);
+  t.log.clear();
   drop_commutes(t);
   t.sends.drop_all();
 }
@@ -238,54 +222,26 @@ void roll_back(transaction& t) noexcept {
 
 void check_alive(transaction& t) {
   if (t.doomed && !planted::is(planted::doomed_forgotten)) [[unlikely]] signal_anew(t);
+  if (t.log.empty()) return;                     // nobody has seen it yet
   if (t.stop.load(sync::acquire) == t.attempt) [[unlikely]] signal_anew(t);
 }
 
 // --- snapshots -------------------------------------------------------------------------------------------------------
 
-std::uint64_t read_clock() noexcept { return shared.clock.now.load(sync::seq_cst); }
-
-/// From now on what a commit replaces is kept if this snapshot needs it.
-void register_snapshot(transaction& t) noexcept {
-  for (int i = 0; t.slot < 0 && i != snapshot_table::slots; ++i) {
-    std::uint64_t free = 0;
-    if (shared.snapshots.slot[i].cas(free, read_clock() | 1, sync::seq_cst)) t.slot = i;
-  }
-  if (t.slot >= 0) shared.snapshots.used.fetch_add(1, sync::seq_cst);
+/// The instant from which the transaction sees everything.
+inline void take_snapshot(transaction& t) noexcept {
+  t.snapshot = t.slot == snapshot_table::none ? shared.clock.now() : shared.snapshots.renew(t.slot, shared.clock);
 }
 
-void read_snapshot_time(transaction& t) noexcept {
-  if (t.slot < 0) {
-    t.snapshot = read_clock();
-    return;
-  }
-  sync::atomic<std::uint64_t>& slot = shared.snapshots.slot[t.slot];
-  slot.store(slot.load(sync::relaxed) | 1, sync::seq_cst);  // open: all that is replaced from here on is kept
-  sync::fence(sync::seq_cst);
-  t.snapshot = read_clock();
-  slot.store(t.snapshot, sync::seq_cst);
-}
-
-void unregister_snapshot(transaction& t) noexcept {
-  if (t.slot < 0) return;
-  shared.snapshots.slot[t.slot].store(0, sync::seq_cst);
-  shared.snapshots.used.fetch_sub(1, sync::seq_cst);
-  t.slot = -1;
-}
-
-bool is_needed(const version_head& v, std::uint64_t until) noexcept {
-  for (const sync::atomic<std::uint64_t>& slot : shared.snapshots.slot) {
-    const std::uint64_t s = slot.load(sync::seq_cst);
-    if (s == 0) continue;
-    if ((s & 1) != 0 || (v.version.get() <= s && s < until)) return true;
-  }
-  return false;
+inline void count_try(transaction& t) {
+  if (++t.so_far.tries > t.so_far.limit) [[unlikely]]
+    throw retry_limit("the transaction was tried " + std::to_string(t.so_far.limit) + " times");
 }
 
 /// The body knows nothing yet: the snapshot is simply taken anew. Throws retry_limit.
 void restart_silently(transaction& t) {
-  if (++t.tries > t.limit) throw retry_limit("the transaction was tried " + std::to_string(t.limit) + " times");
-  read_snapshot_time(t);
+  count_try(t);
+  take_snapshot(t);
 }
 
 // --- reading ---------------------------------------------------------------------------------------------------------
@@ -305,26 +261,34 @@ bool is_being_published(const ref_core& r, std::uint64_t snapshot) noexcept {
   return as == 0 || as <= snapshot;
 }
 
-box* find_version(ref_core& r, guard& g, std::uint64_t snapshot) noexcept {
+/// The version that `snapshot` sees; null: it is not kept any more. The caller has a guard.
+box* find_version(ref_core& r, std::uint64_t snapshot) noexcept {
   for (int round = 0; is_being_published(r, snapshot) && !planted::is(planted::publishing_not_awaited);) pause(round);
-  for (box* b = g.protect(r.head); b != nullptr; b = version(*b).older.load(sync::acquire)) {
+  box* b = r.head.load(sync::acquire);
+  if (version(*b).version.get() <= snapshot) [[likely]] return b;
+  while ((b = version(*b).older.load(sync::acquire)) != nullptr) {
     const version_head& v = version(*b);
-    if (v.version.get() > snapshot) continue;
-    if (snapshot >= v.until.load(sync::acquire)) return nullptr;  // a gap
-    g.keep(b);
-    return b;
+    if (v.version.get() <= snapshot) return snapshot < v.until.load(sync::acquire) ? b : nullptr;  // else a gap
   }
   return nullptr;
 }
 
-const box& read_version(transaction& t, ref_core& r, guard& g) {
+[[gnu::noinline]] box* find_or_begin_anew(transaction& t, ref_core& r) {
   for (;;) {
-    if (box* b = find_version(r, g, t.snapshot); b != nullptr) [[likely]] return *b;
+    if (box* b = find_version(r, t.snapshot); b != nullptr) return b;
     r.faulted.store(1, sync::relaxed);
-    ++t.faults;
+    ++t.so_far.faults;
     if (t.seen) signal_anew(t);
     restart_silently(t);
   }
+}
+
+box* read_version(transaction& t, ref_core& r) {
+  const bool is_free = r.word.load(sync::acquire) == 0;
+  box* b = r.head.load(sync::acquire);
+  if (!is_free || version(*b).version.get() > t.snapshot) [[unlikely]] b = find_or_begin_anew(t, r);
+  t.seen = true;
+  return b;
 }
 
 // --- conflicts -------------------------------------------------------------------------------------------------------
@@ -348,9 +312,9 @@ void wait_for_ensurers(const ref_core& r, std::int64_t time) {
 
 bool is_older(const transaction& t, const transaction& owner) noexcept {
   const std::uint64_t other = owner.age.load(sync::acquire);
-  const std::uint64_t mine = t.age.load(sync::relaxed);
+  const std::uint64_t mine = t.so_far.born;
   if (mine != other) return mine < other;
-  return t.anew > 2 && &t < &owner;              // no commit between the two beginnings: at first the owner counts as older
+  return t.so_far.anew > 2 && &t < &owner;              // no commit between the two beginnings: at first the owner counts as older
 }
 
 /// Kills the attempt that `word` names.   Returns: whether that worked and the ref is ours.
@@ -373,13 +337,13 @@ bool meet_owner(transaction& t, ref_core& r, std::uint64_t word) {
     pause(round);
   }
   const std::int64_t now = sync::now();
-  if (t.first_conflict == 0) t.first_conflict = now;
+  if (t.so_far.first_conflict == 0) t.so_far.first_conflict = now;
   if (!t.seen && holds_nothing(t)) {
     wait_for_owner(word, limits_of_transactions.wait);
     return false;
   }
   if (is_older(t, owner_of(word))) {
-    const std::int64_t patience = t.first_conflict + limits_of_transactions.barge - now;
+    const std::int64_t patience = t.so_far.first_conflict + limits_of_transactions.barge - now;
     if (patience <= 0) {
       if (take_from(t, r, word)) return true;
       sync::relax();
@@ -389,14 +353,14 @@ bool meet_owner(transaction& t, ref_core& r, std::uint64_t word) {
     return false;
   }
   if (t.owns_commuted) {
-    const std::int64_t left = t.first_conflict + limits_of_transactions.wait - now;
+    const std::int64_t left = t.so_far.first_conflict + limits_of_transactions.wait - now;
     if (left > 0) {
       wait_for_owner(word, left);
       return false;
     }
   }
-  t.blocked_by = &owner_of(word);
-  t.blocked_word = word;
+  t.so_far.blocked_by = &owner_of(word);
+  t.so_far.blocked_word = word;
   signal_anew(t);
 }
 
@@ -405,9 +369,9 @@ void meet_ensurers(transaction& t, ref_core& r, std::uint64_t word) {
     if (r.word.load(sync::acquire) != word) return;
     pause(round);
   }
-  if (t.first_conflict == 0) t.first_conflict = sync::now();
+  if (t.so_far.first_conflict == 0) t.so_far.first_conflict = sync::now();
   if (!t.seen && holds_nothing(t)) return wait_for_ensurers(r, limits_of_transactions.wait);
-  t.blocked_at = &r;
+  t.so_far.blocked_at = &r;
   signal_anew(t);
 }
 
@@ -423,7 +387,7 @@ log_entry& note_owned(log_entry& e) noexcept {
   for (;;) {
     check_alive(t);
     std::uint64_t w = r.word.load(sync::acquire);
-    const log_entry* e = find(t, r);
+    const log_entry* e = t.log.find(r);
     const bool ensured = e != nullptr && e->ensured;
     if (w == 0 || (ensured && w == (one_ensurer | tag_ensured))) {
       if (r.word.cas(w, mine, sync::seq_cst)) break;
@@ -437,18 +401,18 @@ log_entry& note_owned(log_entry& e) noexcept {
   return note_owned(entry_of(t, r));
 }
 
-/// Makes the word ours. `e`: the ref's entry, or null if it has none.   Returns: its entry.
+/// Makes the word ours. The transaction is alive. `e`: the ref's entry, or null if it has none.   Returns: its entry.
 log_entry& own(transaction& t, ref_core& r, log_entry* e) {
-  check_alive(t);
+  if (t.log.empty()) appear(t);
   std::uint64_t free = 0;
   if (r.word.load(sync::relaxed) != 0 || !r.word.cas(free, word_of(t), sync::seq_cst)) [[unlikely]] return own_contended(t, r);
-  return note_owned(e != nullptr ? *e : add(t, r));
+  return note_owned(e != nullptr ? *e : t.log.add(r));
 }
 
-/// The ref is ours or ensured by us: it must not have been committed since our snapshot.
-void check_version(transaction& t, ref_core& r) {
+/// The ref is ours or ensured by us: what is committed there must not be younger than our snapshot.
+void check_version(transaction& t, box& committed) {
   if (planted::is(planted::version_unchecked)) return;
-  while (version(*r.head.load(sync::acquire)).version.get() > t.snapshot) {
+  while (version(committed).version.get() > t.snapshot) [[unlikely]] {
     if (t.seen) signal_anew(t);
     restart_silently(t);
   }
@@ -460,14 +424,13 @@ const box& value_of_entry(transaction& t, const log_entry* e, ref_core& r, guard
   keep_made(g, e->value);
   return *e->value;
 }
-const box& value_now(transaction& t, ref_core& r, guard& g) { return value_of_entry(t, find(t, r), r, g); }
+const box& value_now(transaction& t, ref_core& r, guard& g) { return value_of_entry(t, t.log.find(r), r, g); }
 
 // --- commit ----------------------------------------------------------------------------------------------------------
 
-/// The last committed value, which nobody is about to replace at this moment.
-box* committed(const ref_core& r, guard& g) noexcept {
+/// Returns when nobody is about to replace the committed value.
+void await_publishing(const ref_core& r) noexcept {
   for (int round = 0; is_being_published(r, ~std::uint64_t{0}) && !planted::is(planted::publishing_not_awaited);) pause(round);
-  return g.protect(r.head);
 }
 
 void own_commuted(transaction& t) {
@@ -475,40 +438,70 @@ void own_commuted(transaction& t) {
   refs.clear();
   for (const log_entry& e : t.log)
     if (e.commuted && !e.owned) refs.push_back(e.ref);
-  std::sort(refs.begin(), refs.end(), [](const ref_core* a, const ref_core* b) { return a->order < b->order; });
+  if (refs.size() > 1) std::sort(refs.begin(), refs.end(), [](const ref_core* a, const ref_core* b) { return a->order < b->order; });
   struct mark {
     bool& of;
     explicit mark(bool& m) noexcept : of(m) { of = true; }
     ~mark() { of = false; }
   } const in_order(t.owns_commuted);
   for (ref_core* r : refs) {
-    log_entry* e = find(t, *r);
+    log_entry* e = t.log.find(*r);
     const bool ensured = e->ensured;
+    check_alive(t);
     own(t, *r, e);
-    if (ensured) check_version(t, *r);
+    if (!ensured) continue;
+    const brief_guard g(internal::here());
+    check_version(t, *r->head.load(sync::acquire));
   }
 }
 
 /// Each commuted ref begins anew with what is committed now.
 void run_commutes(transaction& t) {
   for (log_entry& e : t.log)
-    if (e.commuted && e.value != nullptr) retire(std::exchange(e.value, nullptr));
+    if (e.commuted && e.value != nullptr) free_unreachable(std::exchange(e.value, nullptr));  // the body is over, and with it all views of this
   t.commuting = true;
   for (commute_record* c = t.first_commute; c != nullptr; c = c->next) {
     guard g;
     const box& base = value_now(t, *c->ref, g);
     box* fresh = c->apply(*c, base);
-    if (log_entry& e = *find(t, *c->ref); box* before = std::exchange(e.value, fresh)) retire(before);
+    if (log_entry& e = *t.log.find(*c->ref); box* before = std::exchange(e.value, fresh)) retire(before);
   }
   t.commuting = false;
 }
 
-void run_validators(transaction& t) {
-  for (std::size_t i = 0; i < t.log.size(); ++i) {
+/// Validators run in the transaction: the log may grow.
+[[gnu::noinline]] void run_validators(transaction& t) {
+  for (std::uint32_t i = 0; i < t.log.size(); ++i) {
     const log_entry e = t.log[i];
     if (e.value == nullptr) continue;
-    if (observers* x = e.ref->observers->load(sync::acquire); x != nullptr) [[unlikely]] validate(*x, value_in(*e.value), "ref");
+    if (observers* x = e.ref->observers_.load(sync::acquire); x != nullptr) validate(*x, value_in(*e.value), "ref");
   }
+}
+
+struct outlook {                                 // on a commit
+  std::size_t versions = 0;                      // made, and perhaps dropped
+  bool observed = false;
+};
+outlook look_ahead(const transaction& t) noexcept {
+  outlook o;
+  for (const log_entry& e : t.log) {
+    if (e.value == nullptr) continue;
+    o.versions += std::size_t{1} + e.ref->history.load(sync::relaxed);
+    o.observed |= e.ref->observers_.load(sync::acquire) != nullptr;
+  }
+  return o;
+}
+
+/// Validators, and room for all that the commit notes: from then on nothing may fail.   Returns: whether anything is written.
+bool prepare(transaction& t) {
+  outlook o = look_ahead(t);
+  if (o.observed) [[unlikely]] {
+    run_validators(t);
+    o = look_ahead(t);
+  }
+  t.dead.reserve(o.versions + 64);
+  if (t.room_to_tell < t.log.size()) [[unlikely]] t.told.reserve(t.room_to_tell = 2 * t.log.size());
+  return o.versions != 0;
 }
 
 /// How many older versions are kept from now on.
@@ -521,79 +514,75 @@ std::uint32_t grown_history(ref_core& r) noexcept {
   return count;
 }
 
-/// Takes out of the chain behind `fresh` what is kept no longer.
-void trim(transaction& t, box* fresh, std::uint32_t keep, bool registered) {
-  box* behind = fresh;
-  for (box* b = version(*fresh).older.load(sync::relaxed); b != nullptr;) {
+/// Takes out of the chain behind `newer` what is kept no longer.
+void trim(transaction& t, version_head& newest, std::uint32_t keep, bool registered) {
+  version_head* behind = &newest;
+  for (box* b = newest.older.load(sync::relaxed); b != nullptr;) {
     version_head& v = version(*b);
     box* older = v.older.load(sync::relaxed);
-    if (keep != 0) --keep, behind = b;
-    else if (registered && is_needed(v, v.until.load(sync::relaxed))) behind = b;
+    if (keep != 0) --keep, behind = &v;
+    else if (registered && shared.snapshots.is_needed(v, v.until.load(sync::relaxed))) behind = &v;
     else {
-      version(*behind).older.store(older, sync::release);
+      behind->older.store(older, sync::release);
       t.dead.push_back(b);
     }
     b = older;
   }
 }
 
-void publish(transaction& t, const log_entry& e, std::uint64_t as, bool registered) {
-  ref_core& r = *e.ref;
-  box* old = r.head.load(sync::relaxed);
-  if (observers* x = r.observers->load(sync::acquire); x != nullptr && is_watched(*x)) [[unlikely]] {
-    old->holders.fetch_add(1, sync::relaxed);
-    e.value->holders.fetch_add(1, sync::relaxed);
-    t.told.push_back({&r, old, e.value});
-  }
-  version_head& fresh = version(*e.value);
-  fresh.version = as;
+/// `fresh` is about to replace `old`: links what is kept of the older versions.
+[[gnu::noinline]] void keep_history(transaction& t, version_head& fresh, box* old, std::uint32_t keep, bool registered) {
   fresh.older.store(old, sync::relaxed);
-  version(*old).until.store(as, sync::release);
-  trim(t, e.value, grown_history(r), registered);
-  r.head.store(e.value, sync::release);
+  version(*old).until.store(fresh.version.get(), sync::release);
+  trim(t, fresh, keep, registered);
 }
 
-/// From here to idle nothing of the user's runs and nothing may fail: room for what is noted is made before.
-/// Returns: whether anything is written.
-bool make_room_for_commit(transaction& t) {
-  std::size_t versions = 0;
-  for (const log_entry& e : t.log)
-    if (e.value != nullptr) versions += std::size_t{2} + e.ref->history.load(sync::relaxed);
-  t.dead.reserve(versions + 64);
-  t.told.reserve(t.log.size());
-  return versions != 0;
+[[gnu::noinline]] void note_change(transaction& t, ref_core& r, box* old, box* now) {
+  old->holders.fetch_add(1, sync::relaxed);
+  now->holders.fetch_add(1, sync::relaxed);
+  t.told.push_back({&r, old, now});
+}
+
+/// Publishes the value of an entry, and lets go of the ref. A reader who meets the others of the commit waits for them.
+void publish(transaction& t, const log_entry& e, std::uint64_t as, bool registered) {
+  ref_core& r = *e.ref;
+  if (e.value != nullptr) {
+    box* old = r.head.load(sync::relaxed);
+    if (observers* x = r.observers_.load(sync::acquire); x != nullptr && is_watched(*x)) [[unlikely]] note_change(t, r, old, e.value);
+    version_head& fresh = version(*e.value);
+    fresh.version = as;
+    const std::uint32_t keep = grown_history(r);
+    const bool is_alone = version(*old).older.load(sync::relaxed) == nullptr;
+    if (keep == 0 && is_alone && !registered) [[likely]] t.dead.push_back(old);
+    else keep_history(t, fresh, old, keep, registered);
+    r.head.store(e.value, sync::release);
+  }
+  if (e.owned) r.word.store(0, sync::release);
+  if (e.ensured) release_ensured(r);
 }
 
 /// Returns: false when the attempt must begin anew. Throws what the user's functions throw.
-bool commit(transaction& t) {
-  if (t.log.empty()) {                           // it only looked: nothing to validate, nothing to give back
-    become_idle(t);
-    return true;
-  }
+[[gnu::noinline]] bool commit(transaction& t) {
   if (t.first_commute != nullptr) [[unlikely]] {
     own_commuted(t);
     run_commutes(t);
   }
-  run_validators(t);
-  check_alive(t);
-  const bool writes = make_room_for_commit(t);
+  const bool writes = prepare(t);
+  if (t.doomed && !planted::is(planted::doomed_forgotten)) [[unlikely]] signal_anew(t);  // and a function of the user's caught that
   t.status.store(status_of(t.attempt, phase::committing), sync::release);
   sync::light_fence();                           // pairs with the heavy one in take_from
   if (t.stop.load(sync::acquire) == t.attempt && !planted::is(planted::kill_unseen)) [[unlikely]] {
     t.status.store(status_of(t.attempt, phase::running), sync::release);
     return false;
   }
-  if (writes) {
-    const std::uint64_t as = shared.clock.now.fetch_add(2, sync::seq_cst) + 2;
+  std::uint64_t as = 0;
+  bool registered = false;
+  if (writes) [[likely]] {
+    as = shared.clock.draw();
     t.written_as.store(as, sync::release);
-    const bool registered = shared.snapshots.used.load(sync::seq_cst) != 0;
-    for (const log_entry& e : t.log)
-      if (e.value != nullptr) publish(t, e, as, registered);
+    registered = shared.snapshots.is_used();
   }
-  for (const log_entry& e : t.log) {
-    if (e.owned) e.ref->word.store(0, sync::release);
-    if (e.ensured) release_ensured(*e.ref);
-  }
+  for (const log_entry& e : t.log) publish(t, e, as, registered);
   become_idle(t);
   return true;
 }
@@ -603,8 +592,8 @@ void tell(std::vector<told_change>&& told, held_sends sends) {
   std::exception_ptr first;
   for (const told_change& c : told) {
     try {
-      if (observers* x = c.ref->observers->load(sync::acquire); x != nullptr)
-        notify(*x, c.ref->self, value_in(*c.old), value_in(*c.now), true);
+      if (observers* x = c.ref->observers_.load(sync::acquire); x != nullptr)
+        notify(*x, c.ref->reference, value_in(*c.old), value_in(*c.now), true);
     } catch (...) {
       if (first == nullptr) first = std::current_exception();
     }
@@ -619,50 +608,58 @@ void tell(std::vector<told_change>&& told, held_sends sends) {
 
 // --- the loop --------------------------------------------------------------------------------------------------------
 
-void begin_attempt(transaction& t) {
+inline void begin_attempt(transaction& t) {
   ++t.attempt;
   t.doomed = false;
   t.seen = false;
   t.commuting = false;
-  t.written_as.store(0, sync::relaxed);
-  t.status.store(status_of(t.attempt, phase::running), sync::release);
-  if (t.faults >= faults_before_registration && t.slot < 0) register_snapshot(t);
-  read_snapshot_time(t);
-  if (t.tries == 0) t.age.store(t.snapshot, sync::release);
-  if (++t.tries > t.limit) throw retry_limit("the transaction was tried " + std::to_string(t.limit) + " times");
+  take_snapshot(t);
+  if (t.so_far.tries == 0) t.so_far.born = t.snapshot;
+  count_try(t);
 }
 
 /// The attempt failed and holds nothing: waits for what was in its way.
 void wait_before_next(transaction& t) {
-  ++t.anew;
+  ++t.so_far.anew;
   count(counted::begun_anew);
-  if (t.blocked_by != nullptr) wait_for_owner(t.blocked_word, limits_of_transactions.wait);
-  if (t.blocked_at != nullptr) {
-    wait_for_ensurers(*t.blocked_at, limits_of_transactions.wait);
+  if (t.so_far.blocked_by != nullptr) wait_for_owner(t.so_far.blocked_word, limits_of_transactions.wait);
+  if (t.so_far.blocked_at != nullptr) {
+    wait_for_ensurers(*t.so_far.blocked_at, limits_of_transactions.wait);
     // Two who ensured the same two refs would meet again in step.
-    const std::uint32_t rounds = here().dice() % (32u << std::min(t.anew, 8u));
+    const std::uint32_t rounds = internal::here().dice() % (32u << std::min(t.so_far.anew, 8u));
     for (int round = 0; round < static_cast<int>(rounds) && limits_of_transactions.spins > 10;) pause(round);
   }
-  t.blocked_by = nullptr;
-  t.blocked_at = nullptr;
+  t.so_far.blocked_by = nullptr;
+  t.so_far.blocked_at = nullptr;
+  if (t.so_far.faults >= faults_before_registration && t.slot == snapshot_table::none) t.slot = shared.snapshots.enter(shared.clock);
 }
+
+/// While it lives, the running stack is inside of the transaction.
+class inside_of {
+ public:
+  inside_of(transaction& t, internal::scope_head*& cell) noexcept : t_(t), cell_(cell), outer_(static_cast<activity*>(cell_)) {
+    if (outer_ != nullptr) [[unlikely]] set_layer(t, *outer_);
+    cell_ = &t.layer;
+  }
+  ~inside_of() {
+    cell_ = outer_;
+    if (outer_ != nullptr) [[unlikely]] set_layer(t_, {});
+  }
+  inside_of(const inside_of&) = delete;
+  inside_of& operator=(const inside_of&) = delete;
+
+ private:
+  transaction& t_;
+  internal::scope_head*& cell_;                  // the stack's own, on whichever thread that runs
+  activity* const outer_;
+};
 
 /// However a transaction ends, its record goes back clean.
 class borrowed_record {
  public:
-  explicit borrowed_record(std::uint32_t limit) : t_(&take_record()) {
-    t_->limit = limit;
-    t_->tries = 0;
-    t_->faults = 0;
-    t_->anew = 0;
-    t_->first_conflict = 0;
-    t_->blocked_by = nullptr;
-    t_->blocked_at = nullptr;
-  }
+  borrowed_record(internal::thread_block& block, std::uint32_t limit) : t_(&take_record(block)) { t_->so_far = {.limit = limit}; }
   ~borrowed_record() {
-    if (t_ == nullptr) return;
-    count(counted::given_up);
-    give();
+    if (t_ != nullptr) give(counted::given_up);
   }
   borrowed_record(const borrowed_record&) = delete;
   borrowed_record& operator=(const borrowed_record&) = delete;
@@ -670,47 +667,43 @@ class borrowed_record {
 
   /// What is left to do when all is committed.
   void finish() {
-    transaction& t = *t_;
-    count(counted::commits);
-    if (t.log.empty() && t.sends.first == nullptr) return give();      // it only looked: a commute, too, has an entry
-    for (box* b : t.dead) retire(b);
-    t.dead.clear();
-    clear_log(t);
-    drop_commutes(t);
-    const held_sends sends = std::exchange(t.sends, {});
-    if (t.told.empty() && sends.first == nullptr) [[likely]] return give();
-    std::vector<told_change> told = std::move(t.told);
-    t.told.clear();
-    give();
-    tell(std::move(told), sends);
+    if (t_->log.empty() && t_->sends.first == nullptr) give(counted::commits);  // it only looked: a commute, too, has an entry
+    else finish_changes();
   }
 
  private:
-  void give() noexcept {
-    unregister_snapshot(*t_);
-    give_record(*std::exchange(t_, nullptr));
+  [[gnu::noinline]] void finish_changes() {
+    transaction& t = *t_;
+    for (box* b : t.dead) retire(b);
+    t.dead.clear();
+    t.log.clear();
+    if (t.first_commute != nullptr) drop_commutes(t);
+    if (t.told.empty() && t.sends.first == nullptr) [[likely]] return give(counted::commits);
+    std::vector<told_change> told = std::exchange(t.told, {});
+    t.room_to_tell = 0;
+    const held_sends sends = std::exchange(t.sends, {});
+    give(counted::commits);
+    tell(std::move(told), sends);
+  }
+  void give(counted what) noexcept {
+    transaction& t = *std::exchange(t_, nullptr);
+    if (t.slot != snapshot_table::none) [[unlikely]] shared.snapshots.leave(std::exchange(t.slot, snapshot_table::none));
+    internal::thread_block& block = internal::here();
+    block.counts.add(what);
+    give_record(block, t);
   }
   transaction* t_;
 };
 
-/// What its body asks of servers, and tells them.
-constexpr internal::scope_rules rules_of_transactions{
-    .refuse = [](const char* what) { throw in_transaction(std::string(what) + ": not inside of a transaction, whose body may run more than once"); },
-    .hold = [](held_send* s) noexcept {
-      if (!hold_until_commit(*internal::current_activity()->transaction, s)) s->drop(*s);
-    }};
-
 enum class attempt_result : std::uint8_t { committed, anew };
 
-attempt_result try_once(transaction& t, void (*body)(void*), void* context) {
+attempt_result try_once(transaction& t, internal::scope_head*& cell, void (*body)(void*), void* context) {
   try {
     begin_attempt(t);
-    const inside layer([&](activity& a) {
-      a.transaction = &t;
-      a.rules = &rules_of_transactions;
-    });
+    const inside_of layer(t, cell);
     body(context);
-    if (!t.doomed && commit(t)) return attempt_result::committed;
+    // An empty log: it only looked. There is nothing to validate, and nobody has seen it.
+    if (!t.doomed && (t.log.empty() || commit(t))) [[likely]] return attempt_result::committed;
     if (planted::is(planted::doomed_forgotten) && t.doomed) return attempt_result::committed;
   } catch (const begin_anew&) {
   } catch (const unwind&) {                      // the process ends
@@ -732,76 +725,118 @@ attempt_result try_once(transaction& t, void (*body)(void*), void* context) {
 
 }  // namespace
 
-ref_core::ref_core(observers_cell& hanging_on, void* reference) noexcept
-    : order(shared.next_order.fetch_add(1, sync::relaxed)), observers(&hanging_on), self(reference) {}
+ref_core::ref_core() noexcept : order(shared.next_order.fetch_add(1, sync::relaxed)) {}
 
 ref_core::~ref_core() {
   COPPICE_ASSERT(!is_owned(word.load(sync::acquire)), "a ref is destroyed while a transaction writes it");
   for (box* b = head.load(sync::acquire); b != nullptr;) drop_holder(std::exchange(b, version(*b).older.load(sync::relaxed)));
 }
 
-transaction* current_transaction() noexcept {
-  const activity* a = internal::current_activity();
-  return a != nullptr ? a->transaction : nullptr;
+transaction* current_transaction() noexcept { return transaction_at(internal::here()); }
+
+[[noreturn, gnu::noinline]] static void refuse_outside(const char* what) {
+  throw no_transaction(std::string(what) + ": only inside of transact()");
 }
 
 transaction& transaction_for(const char* what) {
-  transaction* t = current_transaction();
-  if (t == nullptr) [[unlikely]] throw no_transaction(std::string(what) + ": only inside of transact()");
+  transaction* t = transaction_at(internal::here());
+  if (t == nullptr) [[unlikely]] refuse_outside(what);
   check_alive(*t);
   return *t;
 }
 
 const box& look_at(ref_core& r, guard& g) {
   transaction* t = current_transaction();
-  if (t == nullptr) return *committed(r, g);
+  if (t == nullptr) {
+    await_publishing(r);
+    return *g.protect(r.head);
+  }
   check_alive(*t);
-  const log_entry* e = t->log.empty() ? nullptr : find(*t, r);
+  const log_entry* e = t->log.find(r);
   if (e != nullptr && (e->value != nullptr || e->owned)) return value_of_entry(*t, e, r, g);
-  const box& b = read_version(*t, r, g);
-  t->seen = true;
-  return b;
+  g.keep(read_version(*t, r));
+  return *g.kept();
 }
 
-const box& begin_write(transaction& t, ref_core& r, guard& g) {
-  log_entry* e = find(t, r);
-  if (e != nullptr && (e->commuted || e->owned)) return value_of_entry(t, e, r, g);  // commuted: put_value refuses, after the user's function
-  e = &own(t, r, e);
-  check_version(t, r);
-  return value_of_entry(t, e, r, g);
+std::uint64_t look_at_word(ref_core& r) {
+  internal::thread_block& block = internal::here();
+  transaction* t = transaction_at(block);
+  const brief_guard g(block);
+  if (t == nullptr) {
+    await_publishing(r);
+    return word_in(*r.head.load(sync::acquire));
+  }
+  check_alive(*t);
+  if (!t->log.empty())
+    if (const log_entry* e = t->log.find(r); e != nullptr && (e->value != nullptr || e->owned)) {
+      t->seen = true;
+      return word_in(e->value != nullptr ? *e->value : *r.head.load(sync::acquire));
+    }
+  return word_in(*read_version(*t, r));
 }
 
-void begin_blind_write(transaction& t, ref_core& r) {
-  log_entry* e = find(t, r);
-  if (e != nullptr && (e->commuted || e->owned)) return;
+/// Makes the word ours for a first write. Returns null if it is already, or if the ref is commuted: then put_value refuses,
+/// after the user's function.
+static log_entry* find_written(transaction& t, ref_core& r) {
+  log_entry* e = t.log.find(r);
+  if (e != nullptr && (e->commuted || e->owned)) [[unlikely]] return e;
   own(t, r, e);
-  check_version(t, r);
+  return nullptr;
+}
+
+write_access begin_write(ref_core& r, guard& g) {
+  transaction& t = transaction_for("alter");
+  if (log_entry* e = find_written(t, r); e != nullptr) [[unlikely]] return {&t, &value_of_entry(t, e, r, g)};
+  box* now = g.protect(r.head);
+  check_version(t, *now);
+  t.seen = true;
+  return {&t, now};
+}
+
+word_access begin_word_write(ref_core& r) {
+  transaction& t = transaction_for("alter");
+  log_entry* e = find_written(t, r);
+  const brief_guard g(internal::here());
+  box* now = e != nullptr && e->value != nullptr ? e->value : r.head.load(sync::acquire);
+  if (e == nullptr) [[likely]] check_version(t, *now);
+  t.seen = true;
+  return {&t, word_in(*now)};
+}
+
+transaction& begin_blind_write(ref_core& r) {
+  transaction& t = transaction_for("set");
+  if (find_written(t, r) != nullptr) [[unlikely]] return t;
+  const brief_guard g(internal::here());
+  check_version(t, *r.head.load(sync::acquire));
+  return t;
 }
 
 void put_value(transaction& t, ref_core& r, box* fresh) {
-  log_entry* e = find(t, r);
-  if (t.doomed || e == nullptr) {                // the user's function had the attempt begin anew, and caught that
+  log_entry* e = t.log.find(r);
+  if (t.doomed || e == nullptr) [[unlikely]] {   // the user's function had the attempt begin anew, and caught that
     discard(fresh);
     signal_anew(t);
   }
-  if (e->commuted) {
+  if (e->commuted) [[unlikely]] {
     discard(fresh);
     throw set_after_commute("set or alter after commute of the same ref");
   }
   t.seen = true;
-  if (box* before = std::exchange(e->value, fresh)) retire(before);
+  if (box* before = std::exchange(e->value, fresh)) [[unlikely]] retire(before);
 }
 
 /// A function of commute commutes something itself while it runs once more: what it does is done on the spot.
 static const box& begin_write_at_commit(transaction& t, ref_core& r, guard& g) {
-  return value_of_entry(t, &own(t, r, find(t, r)), r, g);
+  check_alive(t);
+  return value_of_entry(t, &own(t, r, t.log.find(r)), r, g);
 }
 
 const box& begin_commute(transaction& t, ref_core& r, guard& g) {
   if (t.commuting) return begin_write_at_commit(t, r, g);
-  if (const log_entry* e = find(t, r); e != nullptr && e->value != nullptr) return value_now(t, r, g);
+  if (const log_entry* e = t.log.find(r); e != nullptr && e->value != nullptr) return value_now(t, r, g);
   t.seen = true;
-  return *committed(r, g);
+  await_publishing(r);
+  return *g.protect(r.head);
 }
 
 void put_commuted(transaction& t, ref_core& r, box* fresh, commute_record* how) {
@@ -827,7 +862,8 @@ void put_commuted(transaction& t, ref_core& r, box* fresh, commute_record* how) 
 }
 
 const box& ensure_ref(transaction& t, ref_core& r, guard& g) {
-  const log_entry* found = find(t, r);
+  if (t.log.empty()) appear(t);
+  const log_entry* found = t.log.find(r);
   if (found != nullptr && (found->owned || found->ensured)) return value_now(t, r, g);
   for (;;) {
     check_alive(t);
@@ -842,7 +878,7 @@ const box& ensure_ref(transaction& t, ref_core& r, guard& g) {
       break;
     }
   }
-  check_version(t, r);
+  check_version(t, *g.protect(r.head));
   return value_now(t, r, g);
 }
 
@@ -853,15 +889,19 @@ bool hold_until_commit(transaction& t, held_send* s) noexcept {
 }
 
 void run_transaction(void (*body)(void*), void* context, std::uint32_t limit) {
-  if (transaction* outer = current_transaction(); outer != nullptr) {
-    check_alive(*outer);
-    return body(context);
+  internal::thread_block& block = internal::here();
+  internal::scope_head*& cell = internal::scope_cell(block);
+  if (const auto* now = static_cast<const activity*>(cell); now != nullptr) [[unlikely]] {
+    if (now->transaction != nullptr) {
+      check_alive(*now->transaction);
+      return body(context);
+    }
+    // It would wait for the refs that the one beside it holds, on the same stack.
+    if (now->beside_transaction)
+      throw in_transaction("transact: not in the function of a delay that is asked for in a transaction");
   }
-  // It would wait for the refs that the one beside it holds, on the same stack.
-  if (const activity* now = internal::current_activity(); now != nullptr && now->beside_transaction)
-    throw in_transaction("transact: not in the function of a delay that is asked for in a transaction");
-  borrowed_record record(limit);
-  while (try_once(record.get(), body, context) == attempt_result::anew) wait_before_next(record.get());
+  borrowed_record record(block, limit);
+  while (try_once(record.get(), cell, body, context) == attempt_result::anew) wait_before_next(record.get());
   record.finish();
 }
 

@@ -7,6 +7,9 @@
 #include <coppice/state/detail/agent_core.hpp>
 #include <coppice/state/detail/ref_core.hpp>
 
+#include "state/activity.hpp"
+#include "state/snapshots.hpp"
+#include "state/transaction_log.hpp"
 #include "state/wait_list.hpp"
 
 #include <cstdint>
@@ -45,15 +48,6 @@ struct begin_anew {};
 
 enum class phase : std::uint64_t { idle = 0, running = 1, committing = 2 };
 
-struct log_entry {
-  ref_core* ref;
-  box* value;                                    // what the transaction has made of it; null: nothing yet
-  bool owned;                                    // the word is ours
-  bool ensured;                                  // we are counted in the word
-  bool commuted;                                 // `value` comes of commutes only
-  std::uint32_t same_bucket;                     // link of the index
-};
-
 /// What a watch is told after the commit.
 struct told_change {
   ref_core* ref;
@@ -62,38 +56,44 @@ struct told_change {
 };
 
 struct alignas(64) transaction {
-  // Read by others, who may come late: a record is type-stable.
+  // Read by others, who may come late: a record is type-stable. Written when the first entry comes into the log: who only looks
+  // is never seen.
   sync::atomic<std::uint64_t> status{0, "status"};     // {attempt : 62, phase : 2}; the attempt is never used twice
   sync::atomic<std::uint64_t> written_as{0, "written as"};  // the version of the commit; 0: not known yet
   sync::atomic<std::uint64_t> stop{0, "stop"};         // the attempt that somebody has killed
   sync::atomic<std::uint64_t> age{0, "age"};           // the snapshot of its first attempt
   internal::wait_list ended;
 
-  // Its own.
-  std::uint64_t attempt = 0;
+  // Of the attempt.
+  alignas(64) std::uint64_t attempt = 0;
   std::uint64_t snapshot = 0;
   bool doomed = false;
-  bool seen = false;                             // the body has been given a value in this attempt
+  bool seen = false;                             // the body has been given a value
   bool commuting = false;                        // the functions of commute run once more, at the commit
   bool owns_commuted = false;                    // takes the words of commuted refs, at its commit
-  std::uint32_t tries = 0;                       // attempts and silent restarts
-  std::uint32_t limit = 0;
-  std::uint32_t faults = 0;
-  std::uint32_t anew = 0;                        // attempts that had to begin anew
-  std::int64_t first_conflict = 0;               // when; 0: none
-  int slot = -1;                                 // in the table of registered snapshots
-  // After an attempt: what to wait for before the next one.
-  transaction* blocked_by = nullptr;
-  std::uint64_t blocked_word = 0;
-  ref_core* blocked_at = nullptr;
+  int slot = snapshot_table::none;               // of a registered snapshot
+  transaction_log log;
+  internal::activity layer;                      // what the body is inside of
 
-  std::vector<log_entry> log;
-  std::vector<std::uint32_t> index;              // buckets of the log when it is long
+  // Of the transaction.
+  struct progress {
+    std::uint64_t born = 0;                      // the snapshot of the first attempt
+    std::uint32_t tries = 0;                     // attempts and silent restarts
+    std::uint32_t limit = 0;
+    std::uint32_t faults = 0;
+    std::uint32_t anew = 0;                      // attempts that had to begin anew
+    std::int64_t first_conflict = 0;             // when; 0: none
+    // After an attempt: what to wait for before the next one.
+    transaction* blocked_by = nullptr;
+    std::uint64_t blocked_word = 0;
+    ref_core* blocked_at = nullptr;
+  } so_far;
   commute_record* first_commute = nullptr;
   commute_record* last_commute = nullptr;
   held_sends sends;
   std::vector<told_change> told;
-  std::vector<box*> dead;
+  std::uint32_t room_to_tell = 0;
+  std::vector<box*> dead;                        // older versions that are kept no longer
   std::vector<ref_core*> commuted;               // those to be owned at the commit, in order
   transaction* next = nullptr;
 };

@@ -32,7 +32,8 @@ struct ref_options {
 };
 
 template <class T>
-class ref : public detail::observed<ref<T>, T> {
+class ref : public detail::observed<ref<T>, T, detail::ref_core> {
+  using base = detail::observed<ref<T>, T, detail::ref_core>;
   static_assert(std::is_object_v<T> && !std::is_const_v<T> && std::move_constructible<T>, "ref<T>: T is a type of values that can be moved");
   using box = detail::box;
   using value_box = detail::value_box<T, detail::version_head>;
@@ -43,20 +44,25 @@ class ref : public detail::observed<ref<T>, T> {
 
   ref() requires std::default_initializable<T> : ref(T{}) {}
   /// Fails: invalid_state when the validator refuses `value`.   Spec: RF-1, VA-2.
-  explicit ref(T value, ref_options<T> options = {}) : core_(observers_, this) {
+  explicit ref(T value, ref_options<T> options = {}) {
     if (options.validator && !options.validator(value)) detail::refuse(noun);
     if (options.validator) detail::replace_validator(observers_, detail::make_validator<T>(std::move(options.validator)));
     if (!options.meta.empty()) detail::put_metadata(observers_, std::move(options.meta));
-    core_.least.store(options.min_history, detail::sync::relaxed);
-    core_.most.store(options.max_history, detail::sync::relaxed);
-    core_.head.store(make([&]() -> T { return std::move(value); }), detail::sync::release);
+    detail::ref_core& mine = core();
+    mine.reference = this;
+    mine.least.store(options.min_history, detail::sync::relaxed);
+    mine.most.store(options.max_history, detail::sync::relaxed);
+    mine.head.store(make([&]() -> T { return std::move(value); }), detail::sync::release);
   }
 
   /// The value: in a transaction as that sees it, else the last committed one. Itself if it is a word, else a view of it.
   /// Fails:  in a transaction: the signal to begin anew, which is no std::exception.   Blocks: for the moment that a commit takes.
   /// Cost:   about 3 ns.   Spec: RF-1, TX-1, TX-2.
   look<T> operator*() const {
-    return show([this](detail::guard& g) { return &detail::look_at(core_, g); });
+    if constexpr (detail::word_value<T>)
+      return detail::from_word<T>(detail::look_at_word(core()));
+    else
+      return show([this](detail::guard& g) { return &detail::look_at(core(), g); });
   }
   view<T> operator->() const requires(!detail::word_value<T>) { return operator*(); }
   T get() const requires std::copy_constructible<T> {
@@ -82,25 +88,28 @@ class ref : public detail::observed<ref<T>, T> {
   template <class F, class... Args>
     requires std::is_invocable_r_v<T, F&, const T&, const Args&...>
   look<T> alter(F f, const Args&... args) {
-    detail::transaction& t = detail::transaction_for("alter");
-    return show([&](detail::guard& g) -> const box* {
-      const box& old = detail::begin_write(t, core_, g);
-      value_box* fresh = make([&]() -> T { return std::invoke(f, value_of(old), args...); });
-      detail::put_value(t, core_, fresh);
-      detail::keep_made(g, fresh);
-      return fresh;
-    });
+    if constexpr (detail::word_value<T>) {
+      const auto [t, bits] = detail::begin_word_write(core());
+      const T old = detail::from_word<T>(bits);
+      return put(*t, make([&]() -> T { return std::invoke(f, old, args...); }));
+    } else {
+      return show([&](detail::guard& g) {
+        const auto [t, old] = detail::begin_write(core(), g);
+        return put(*t, make([&]() -> T { return std::invoke(f, value_of(*old), args...); }), g);
+      });
+    }
   }
   /// Sets the value in the running transaction.   Returns, fails: as alter.
   look<T> set(T value) {
-    detail::transaction& t = detail::transaction_for("set");
-    return show([&](detail::guard& g) -> const box* {
-      detail::begin_blind_write(t, core_);
-      value_box* fresh = make([&]() -> T { return std::move(value); });
-      detail::put_value(t, core_, fresh);
-      detail::keep_made(g, fresh);
-      return fresh;
-    });
+    if constexpr (detail::word_value<T>) {
+      detail::transaction& t = detail::begin_blind_write(core());
+      return put(t, make([&]() -> T { return value; }));
+    } else {
+      return show([&](detail::guard& g) {
+        detail::transaction& t = detail::begin_blind_write(core());
+        return put(t, make([&]() -> T { return std::move(value); }), g);
+      });
+    }
   }
   /// As alter, for functions whose order does not matter: `f` runs now, on the last committed value, and once more at the commit, on
   /// the value that is committed then; so commutes of several transactions do not disturb one another.
@@ -110,9 +119,9 @@ class ref : public detail::observed<ref<T>, T> {
   look<T> commute(F f, const Args&... args) {
     detail::transaction& t = detail::transaction_for("commute");
     return show([&](detail::guard& g) -> const box* {
-      const box& old = detail::begin_commute(t, core_, g);
+      const box& old = detail::begin_commute(t, core(), g);
       value_box* fresh = make([&]() -> T { return std::invoke(f, value_of(old), args...); });
-      detail::put_commuted(t, core_, fresh, record_commute(f, args...));
+      detail::put_commuted(t, core(), fresh, record_commute(f, args...));
       detail::keep_made(g, fresh);
       return fresh;
     });
@@ -121,35 +130,46 @@ class ref : public detail::observed<ref<T>, T> {
   /// Fails:  no_transaction.   Spec: TX-9..TX-11.
   look<T> ensure() {
     detail::transaction& t = detail::transaction_for("ensure");
-    return show([&](detail::guard& g) { return &detail::ensure_ref(t, core_, g); });
+    return show([&](detail::guard& g) { return &detail::ensure_ref(t, core(), g); });
   }
 
   /// How many older versions are kept.   Spec: RF-4..RF-8.
-  unsigned history_count() const noexcept { return core_.history.load(detail::sync::acquire); }
-  unsigned min_history() const noexcept { return core_.least.load(detail::sync::relaxed); }
-  unsigned max_history() const noexcept { return core_.most.load(detail::sync::relaxed); }
+  unsigned history_count() const noexcept { return core().history.load(detail::sync::acquire); }
+  unsigned min_history() const noexcept { return core().least.load(detail::sync::relaxed); }
+  unsigned max_history() const noexcept { return core().most.load(detail::sync::relaxed); }
   ref& min_history(unsigned versions) noexcept {
-    core_.least.store(versions, detail::sync::relaxed);
+    core().least.store(versions, detail::sync::relaxed);
     return *this;
   }
   ref& max_history(unsigned versions) noexcept {
-    core_.most.store(versions, detail::sync::relaxed);
+    core().most.store(versions, detail::sync::relaxed);
     return *this;
   }
 
   /// The order by creation.   Spec: RF-11.
-  friend bool operator<(const ref& a, const ref& b) noexcept { return a.core_.order < b.core_.order; }
+  friend bool operator<(const ref& a, const ref& b) noexcept { return a.order < b.order; }
   /// A new ref with this value, and nothing else of this one.   Spec: RF-12.
   friend ref clone(const ref& of) requires std::copy_constructible<T> { return ref(of.get()); }
 
  private:
-  friend detail::observed<ref<T>, T>;
-  using detail::observed<ref<T>, T>::observers_;
+  friend base;
+  using base::observers_;
 
+  detail::ref_core& core() const noexcept { return const_cast<ref&>(*this); }
   look<T> look_now() const { return operator*(); }
   static const T& value_of(const box& b) noexcept { return static_cast<const value_box&>(b).value; }
   template <class Make>
   static value_box* make(Make&& how) { return detail::make_box<T, detail::version_head>(static_cast<Make&&>(how)); }
+  T put(detail::transaction& t, value_box* fresh) requires detail::word_value<T> {
+    const T now = fresh->value;
+    detail::put_value(t, core(), fresh);
+    return now;
+  }
+  const box* put(detail::transaction& t, value_box* fresh, detail::guard& g) {
+    detail::put_value(t, core(), fresh);
+    detail::keep_made(g, fresh);
+    return fresh;
+  }
   template <class Find>
   static look<T> show(Find&& find) {
     if constexpr (detail::word_value<T>) {
@@ -176,7 +196,7 @@ class ref : public detail::observed<ref<T>, T> {
       detail::free_box(place, sizeof(record));
       throw;
     }
-    r->ref = &core_;
+    r->ref = &core();
     r->bytes = sizeof(record);
     r->apply = [](const detail::commute_record& self, const box& current) -> box* {
       const auto& mine = static_cast<const record&>(self);
@@ -187,8 +207,6 @@ class ref : public detail::observed<ref<T>, T> {
     r->destroy = [](detail::commute_record& self) noexcept { static_cast<record&>(self).~record(); };
     return r;
   }
-
-  mutable detail::ref_core core_;
 };
 
 }  // namespace coppice

@@ -8,6 +8,8 @@
 #include "sim/runtime/world.hpp"
 #include "state/transaction.hpp"
 
+#include <utility>
+
 namespace {
 
 using namespace coppice;
@@ -23,10 +25,21 @@ void finish() {
   internal::drop_transactions();
   internal::drop_program_state();
 }
+void begin_hastily() {
+  begin();
+  internal::limits_of_transactions.barge = 0;
+}
 sim::scenario_options with_refs() {
   sim::scenario_options o = whole_program();
   o.before = &begin;
   o.finish = &finish;
+  return o;
+}
+
+/// Who is older does not wait for a ref, but kills at once.
+sim::scenario_options with_haste() {
+  sim::scenario_options o = with_refs();
+  o.before = &begin_hastily;
   return o;
 }
 
@@ -106,6 +119,48 @@ void barging() {
   internal::reclaim();
 }
 
+/// The older one wants what the younger ones are about to commit, or to give back.
+void killing() {
+  ref<int> a(0), b(0), seen(7), first(0);
+  signpost begun, moved;
+  const auto change = [&](ref<int>& one, ref<int>& other) {
+    one.alter(plus, 1);
+    other.alter(plus, 1);
+  };
+  const auto be_younger = [&](ref<int>& one, ref<int>& other) {
+    transact([&] {
+      static_cast<void>(*seen);
+      change(one, other);
+    });
+  };
+  runs younger([&] {
+    detail::here();
+    begun.wait();
+    transact([&] { seen.alter(inc); });          // the clock moves on: the ages differ
+    moved.set();
+    be_younger(a, b);
+  });
+  runs another([&] {
+    detail::here();
+    moved.wait();
+    be_younger(b, a);
+  });
+  detail::here();
+  bool is_first = true;
+  transact([&] {
+    static_cast<void>(*first);
+    if (std::exchange(is_first, false)) {
+      begun.set();
+      moved.wait();
+    }
+    change(a, b);
+  });
+  younger.join();
+  another.join();
+  sim::check(*a == 3 && *b == 3, "an update was lost");
+  internal::reclaim();
+}
+
 /// A body that catches everything, beside one that commits.
 void catching() {
   ref<int> a(0), b(0);
@@ -161,6 +216,7 @@ void ensuring() {
 const sim::scenario scenarios[] = {{"transaction_transfers", &transfers, with_refs()},
                                    {"transaction_opposite_orders", &opposite_orders, with_refs()},
                                    {"transaction_barging", &barging, with_refs()},
+                                   {"transaction_killing", &killing, with_haste()},
                                    {"transaction_catching", &catching, with_refs()},
                                    {"transaction_ensuring", &ensuring, with_refs()}};
 

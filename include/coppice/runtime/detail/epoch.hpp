@@ -25,6 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <type_traits>
 #include <utility>
 
 namespace coppice::detail {
@@ -35,7 +36,7 @@ struct box;
 struct box_class {
   std::uint32_t bytes;                           // of the whole block
   std::uint32_t offset;                          // from the box to its value
-  void (*destroy)(box& of) noexcept;             // destroys the box object and what it holds; not its memory
+  void (*destroy)(box& of) noexcept;             // destroys the box object and what it holds, not its memory; null: nothing to do
 };
 
 /// The head of a block that holds a value.
@@ -55,7 +56,7 @@ struct value_box : Head {
 };
 template <class T, class Head>
 inline constexpr box_class class_of_box{sizeof(value_box<T, Head>), (sizeof(Head) + alignof(T) - 1) / alignof(T) * alignof(T),
-                                        &value_box<T, Head>::destroy};
+                                        std::is_trivially_destructible_v<value_box<T, Head>> ? nullptr : &value_box<T, Head>::destroy};
 inline const void* value_in(const box& b) noexcept { return reinterpret_cast<const char*>(&b) + b.cls->offset; }
 
 /// Memory of a box: pooled up to 512 bytes.
@@ -76,17 +77,24 @@ value_box<T, Head>* make_box(Make&& make) {
 }
 /// Frees a box that nobody else has seen.
 void discard(box* b) noexcept;
+/// Frees `b`, which nobody can come to any more, unless it has other holders: then the last of them does.
+void free_unreachable(box* b) noexcept;
 /// Frees `b`, which is unlinked, when nobody can see it any more.
 void retire(box* b) noexcept;
 /// One holder less; the last one frees it.
 void drop_holder(box* b) noexcept;
 
-class guard;
+/// A guard, as it stands in the list of its thread.
+struct guard_link {
+  guard_link* below;
+  box* node;                                     // what it protects
+  bool counted;                                  // its fiber has left the stack: it protects by a count, and is in no list
+};
 
 /// What a thread is to the reclamation. The first part of its block.
 struct reader {
   sync::atomic<std::uint64_t> announced{0, "announced"};  // the last epoch announced; 0: none yet
-  sync::atomic<guard*> guards{nullptr, "guards"};         // the newest on the stacks of this thread
+  sync::atomic<guard_link*> guards{nullptr, "guards"};    // the newest on the stacks of this thread
   reader* next_reader = nullptr;                          // list of all readers; guarded by its lock
   struct retired_boxes* waiting = nullptr;                      // what this thread has retired; made at first use
 };
@@ -103,19 +111,28 @@ void announce(reader& r) noexcept;
 /// A planted fault of the simulation: planted::guard_without_fence.
 inline constexpr int unfenced_guard = 1;
 
+/// `g` comes into the list of `r`, the calling thread's: nothing that is loaded from now on is freed while it is there.
+inline void enter_guards(reader& r, guard_link& g) noexcept {
+  guard_link* const below = r.guards.load(sync::relaxed);
+  g.below = below;
+  r.guards.store(&g, sync::release);
+  if (!sync::fault(unfenced_guard)) sync::light_fence();  // pairs with heavy_fence in epoch.cpp: our guard is seen, or its epoch by us
+  if (below == nullptr && r.announced.load(sync::relaxed) != current_epoch.load(sync::relaxed)) [[unlikely]]
+    announce(r);
+}
+
 /// While it lives, what it protects is not freed. On the stack only; may be left and come back to with its fiber.
-class guard {
+class guard : guard_link {
  public:
-  /// Nothing that is loaded from now on is freed while this guard is in the list of its thread.
-  guard() noexcept { enter(); }
+  guard() noexcept : guard_link{nullptr, nullptr, false} { enter_guards(this_reader(), *this); }
   ~guard() {
-    if (counted_) [[unlikely]] {
+    if (counted) [[unlikely]] {
       drop_count();
       return;
     }
     reader& r = this_reader();
     if (r.guards.load(sync::relaxed) == this) [[likely]]
-      r.guards.store(below_, sync::release);
+      r.guards.store(below, sync::release);
     else
       unlink(r);
   }
@@ -126,39 +143,38 @@ class guard {
 
   /// Loads a box and protects it. What was protected before is not any more.
   box* protect(const sync::atomic<box*>& from) noexcept {
-    if (counted_) [[unlikely]] enter_again();
-    return node_ = from.load(sync::acquire);
+    if (counted) [[unlikely]] enter_again();
+    return node = from.load(sync::acquire);
   }
   /// From now on protects `b`, which was visible at some time since this guard (or one below it) came into the list.
-  void keep(box* b) noexcept { node_ = b; }
-  box* kept() const noexcept { return node_; }
+  void keep(box* b) noexcept { node = b; }
+  box* kept() const noexcept { return node; }
   /// Its fiber has left its stack since: only the box, if any, that it then protected is protected.
-  bool is_counted() const noexcept { return counted_; }
+  bool is_counted() const noexcept { return counted; }
   /// Protects `b` instead, which the caller holds by a count that this guard takes over.
   void take_over(box* b) noexcept {
     drop_count();
-    node_ = b;
+    node = b;
   }
 
  private:
-  friend struct guard_list;
-  void enter() noexcept {
-    reader& r = this_reader();
-    below_ = r.guards.load(sync::relaxed);
-    r.guards.store(this, sync::release);
-    if (!sync::fault(unfenced_guard)) sync::light_fence();  // pairs with heavy_fence in epoch.cpp: our guard is seen, or its epoch by us
-    if (below_ == nullptr && r.announced.load(sync::relaxed) != current_epoch.load(sync::relaxed)) [[unlikely]]
-      announce(r);
-  }
   void enter_again() noexcept;
   void drop_count() noexcept {
-    if (node_ != nullptr) drop_holder(node_);
+    if (node != nullptr) drop_holder(node);
   }
   void unlink(reader& r) noexcept;
+};
 
-  guard* below_;
-  box* node_ = nullptr;
-  bool counted_ = false;
+/// A guard for a look that is over before its stack can be left: all that is loaded while it lives is protected. Nobody counts for it.
+class brief_guard : guard_link {
+ public:
+  explicit brief_guard(reader& of_this_thread) noexcept : reader_(of_this_thread) { enter_guards(of_this_thread, *this); }
+  ~brief_guard() { reader_.guards.store(below, sync::release); }
+  brief_guard(const brief_guard&) = delete;
+  brief_guard& operator=(const brief_guard&) = delete;
+
+ private:
+  reader& reader_;
 };
 
 }  // namespace coppice::detail

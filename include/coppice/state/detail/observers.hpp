@@ -88,9 +88,18 @@ inline constexpr tap_class tap_class_of{[](pid to, const void* old, const void* 
   send(to, changed<T>{{}, *static_cast<const T*>(old), *static_cast<const T*>(now)});
 }};
 
-/// What atoms, refs and agents have in common. `Reference` has value_type, a function `look_now()` and a name.
-template <class Reference, class T>
-class observed {
+/// Where observers hang.
+struct observers_holder {
+  mutable observers_cell observers_{nullptr, "observers"};
+};
+
+/// What atoms, refs and agents have in common. `Reference` has value_type, a function `look_now()` and a name. `Holder` is an
+/// observers_holder, perhaps with more that belongs on its line.
+template <class Reference, class T, class Holder = observers_holder>
+class observed : protected Holder {
+ protected:
+  using Holder::observers_;
+
  public:
   observed(const observed&) = delete;
   observed& operator=(const observed&) = delete;
@@ -115,8 +124,8 @@ class observed {
   Reference& add_watch(std::string_view key, watch_function f) {
     using stored = value_box<watch_function, watch_head>;
     stored* w = make_box<watch_function, watch_head>([&]() -> watch_function { return std::move(f); });
-    w->call = [](const watch_head& of, std::string_view k, void* reference, const void* old, const void* now) {
-      static_cast<const stored&>(of).value(k, *static_cast<Reference*>(reference), *static_cast<const T*>(old),
+    w->call = [](const watch_head& of, std::string_view k, void* changed, const void* old, const void* now) {
+      static_cast<const stored&>(of).value(k, *static_cast<Reference*>(changed), *static_cast<const T*>(old),
                                            *static_cast<const T*>(now));
     };
     put_watch(observers_, key, w);
@@ -163,8 +172,6 @@ class observed {
     if (observers_.load(sync::acquire) != nullptr) drop_observers(observers_);
   }
   Reference& self() noexcept { return static_cast<Reference&>(*this); }
-
-  mutable observers_cell observers_{nullptr, "observers"};
 };
 
 }  // namespace coppice::detail

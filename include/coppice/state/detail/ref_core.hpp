@@ -22,8 +22,9 @@ struct version_head : box {
   sync::atomic<std::uint64_t> until{~std::uint64_t{0}, "until"};
 };
 
-struct alignas(64) ref_core {
-  explicit ref_core(observers_cell& hanging_on, void* reference) noexcept;
+/// One line: a commit fetches no other of the ref.
+struct alignas(64) ref_core : observers_holder {
+  ref_core() noexcept;
   ~ref_core();
 
   sync::atomic<std::uint64_t> word{0, "word"};     // free, owned by a writer, or ensured by several
@@ -33,8 +34,7 @@ struct alignas(64) ref_core {
   sync::atomic<std::uint32_t> most{10};
   sync::atomic<std::uint32_t> faulted;             // somebody needed a version that was not there
   std::uint64_t order;                             // by creation: the order in which commutes lock
-  observers_cell* observers;
-  void* self;                                      // the ref, for its watches
+  void* reference = nullptr;                       // the ref, for its watches
 };
 
 /// A function given to commute, kept for the commit.
@@ -53,10 +53,24 @@ transaction& transaction_for(const char* what);
 
 /// The box to be looked at: as the transaction sees it, or the last committed one. `g` protects it.
 const box& look_at(ref_core& r, guard& g);
-/// Makes the ref the transaction's to write.   Returns: its value as the transaction sees it; `g` protects it.
-const box& begin_write(transaction& t, ref_core& r, guard& g);
+
+/// The same where the value is a word: no guard is left.
+std::uint64_t look_at_word(ref_core& r);
+
+struct write_access {
+  transaction* by;
+  const box* now;                                // the value as the transaction sees it; the guard protects it
+};
+/// Makes the ref the running transaction's to write. Throws no_transaction when there is none.
+write_access begin_write(ref_core& r, guard& g);
+struct word_access {
+  transaction* by;
+  std::uint64_t now;
+};
+/// The same where the value is a word.
+word_access begin_word_write(ref_core& r);
 /// The same where the old value is of no interest.
-void begin_blind_write(transaction& t, ref_core& r);
+transaction& begin_blind_write(ref_core& r);
 /// `fresh` is the value from now on. Takes it in any case. Throws set_after_commute.
 void put_value(transaction& t, ref_core& r, box* fresh);
 /// What a commute is applied to in the body; `g` protects it.
