@@ -14,6 +14,7 @@ namespace state_bench {
 
 void add_atom_rows(bench::suite& suite);
 void add_ref_rows(bench::suite& suite);
+void add_long_reader_rows(bench::suite& suite);
 void add_agent_rows(bench::suite& suite);
 
 /// A sum that was lost or made twice is worth more than a fast row.

@@ -8,6 +8,7 @@ int main(int argc, char** argv) {
   bench::add_physical_limits(suite);
   state_bench::add_atom_rows(suite);
   state_bench::add_ref_rows(suite);
+  state_bench::add_long_reader_rows(suite);
   state_bench::add_agent_rows(suite);
   return suite.run();
 }

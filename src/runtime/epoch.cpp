@@ -94,10 +94,18 @@ void register_reader(reader& r) noexcept {
   program.readers = &r;
 }
 
-/// Whether `r` can hold nothing that was unlinked before the epoch became `now`.
-bool has_passed(const reader& r, std::uint64_t now, bool after_heavy_fence) noexcept {
-  if (r.announced.load(sync::acquire) == now) return true;
-  return after_heavy_fence && r.guards.load(sync::acquire) == nullptr;
+/// Whether `r` can hold nothing that was unlinked before the epoch became `now`. Who lags and holds nothing is made passive.
+bool has_passed(reader& r, std::uint64_t now, bool after_heavy_fence) noexcept {
+  std::uint64_t announced = r.announced.load(sync::seq_cst);
+  if (announced == now || announced == passive_reader) return true;
+  if (!after_heavy_fence || r.guards.load(sync::acquire) != nullptr) return false;
+  if (planted::is(planted::passive_by_store)) {
+    sync::relax();
+    r.announced.store(passive_reader, sync::seq_cst);
+    return true;
+  }
+  r.announced.cas(announced, passive_reader, sync::seq_cst);  // if not, it has just come back: after the fence, so it has announced `now`
+  return true;
 }
 
 /// Moves the epoch on by one if all readers allow. `force`: also past those that lag and have no guard. `self`, if given,
@@ -107,7 +115,7 @@ bool advance(bool force, const reader* self = nullptr) noexcept {
   const std::uint64_t now = current_epoch.load(sync::seq_cst);
   bool all = true;
   const bool fenced = force && sync::heavy_fence();
-  for (const reader* r = program.readers; r != nullptr && all; r = r->next_reader)
+  for (reader* r = program.readers; r != nullptr && all; r = r->next_reader)
     all = r == self || has_passed(*r, now, fenced) || planted::is(planted::lagging_reader_passed_over);
   if (all) current_epoch.store(now + 1, sync::seq_cst);
   program.lock.unlock();
@@ -174,8 +182,10 @@ void force(const reader& r, retired_boxes& own) noexcept {
 
 }  // namespace
 
-void* allocate_box(std::size_t bytes) { return here().blocks.allocate(bytes); }
-void free_box(void* place, std::size_t bytes) noexcept { here().blocks.free(place, bytes); }
+static_assert(pooled_blocks == internal::block_depot::classes && block_class_of(internal::block_depot::largest) == pooled_blocks - 1 &&
+              block_class_of(internal::block_depot::largest + 1) == pooled_blocks && block_class_of(129) == internal::block_depot::class_of(129));
+void* allocate_block(std::uint32_t block_class) { return here().blocks.take(block_class); }
+void free_block(void* place, std::uint32_t block_class) noexcept { here().blocks.give(place, block_class); }
 void discard(box* b) noexcept { destroy_and_free(b); }
 void free_unreachable(box* b) noexcept {
   if (b->holders.load(sync::acquire) == 1)       // pairs with drop_holder: what the last other holder did is over

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // transaction: the record of one, its log, and what other rooms' files of `state` may ask of it. The protocol is described in
-// transaction.cpp.
+// attempt.hpp.
 #pragma once
 
 #include <coppice/state/detail/agent_core.hpp>

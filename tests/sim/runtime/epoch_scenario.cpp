@@ -83,6 +83,26 @@ void announced() { one_look(1000); }
 /// … and by force.
 void forced() { one_look(1); }
 
+/// One who is away now and then: each time it comes back may be the moment in which it is taken for passive.
+void come_and_go() {
+  begin_small(1);
+  atom<pair> a(pair(1));
+  start_line line(2);
+  runs reader([&] {
+    detail::here();
+    line.pass();
+    for (int i = 0; i != 4; ++i) {
+      const auto v = *a;
+      for (int k = 0; k != 6; ++k) v->number();
+    }
+  });
+  detail::here();
+  line.pass();
+  for (int i = 2; i != 14; ++i) a.reset(pair(i));
+  reader.join();
+  internal::reclaim();
+}
+
 /// A process waits with a view; what it shows is replaced and everything is reclaimed.
 void view_over_wait() {
   begin_small(1);
@@ -129,6 +149,7 @@ void swaps() {
 const sim::scenario scenarios[] = {{"epoch_read_against_reset", &read_against_reset, whole_program()},
                                    {"epoch_announced", &announced, whole_program()},
                                    {"epoch_forced", &forced, whole_program()},
+                                   {"epoch_come_and_go", &come_and_go, whole_program()},
                                    {"epoch_view_over_wait", &view_over_wait, whole_program()},
                                    {"epoch_swap", &swaps, whole_program()}};
 

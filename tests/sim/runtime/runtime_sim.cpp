@@ -86,7 +86,7 @@ TEST_CASE("SV-122 SV-123 the way to a partition that is restarted never leads to
   check({"partition_read_against_put", "partition_restarted_while_asked", "partition_resized_while_asked"});
 }
 TEST_CASE("AT-1 what a reader looks at is not freed; AT-2, AT-10 swaps and resets make one chain") {
-  check({"epoch_read_against_reset", "epoch_announced", "epoch_forced", "epoch_view_over_wait", "epoch_swap"});
+  check({"epoch_read_against_reset", "epoch_announced", "epoch_forced", "epoch_come_and_go", "epoch_view_over_wait", "epoch_swap"});
 }
 TEST_CASE("TX-2, TX-3 commits are seen whole and none is lost; TX-9 ensure; TX-13 a killed writer; TX-15 a body that catches all") {
   check({"transaction_transfers", "transaction_opposite_orders", "transaction_barging", "transaction_killing", "transaction_catching", "transaction_ensuring"});

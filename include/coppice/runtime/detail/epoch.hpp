@@ -14,7 +14,8 @@
 //      before the first such load.
 //   2. A batch of retired boxes is stamped with the epoch after the last of them was unlinked, with a full fence between, and
 //      freed two epochs later.
-//   3. The epoch moves from e to e + 1 only when every reader has announced e, or has no guard (seen after a heavy fence).
+//   3. The epoch moves from e to e + 1 only when every reader has announced e or is passive. A reader that lags and has no guard is
+//      made passive, after a heavy fence; its next outermost guard announces anew.
 //   4. `holders` is 1 for whom the box is linked (or retired) for, and one more for each snapshot and each counted guard. A box
 //      is freed by who takes it to 0.
 // Design note: docs/internals/epochs.md.
@@ -59,9 +60,24 @@ inline constexpr box_class class_of_box{sizeof(value_box<T, Head>), (sizeof(Head
                                         std::is_trivially_destructible_v<value_box<T, Head>> ? nullptr : &value_box<T, Head>::destroy};
 inline const void* value_in(const box& b) noexcept { return reinterpret_cast<const char*>(&b) + b.cls->offset; }
 
-/// Memory of a box: pooled up to 512 bytes.
-void* allocate_box(std::size_t bytes);
-void free_box(void* place, std::size_t bytes) noexcept;
+/// Blocks of 64, 128, 256 and 512 bytes are pooled; larger ones are not.
+constexpr std::uint32_t pooled_blocks = 4;
+constexpr std::uint32_t block_class_of(std::size_t bytes) noexcept {
+  return bytes <= 64 ? 0 : bytes <= 128 ? 1 : bytes <= 256 ? 2 : bytes <= 512 ? 3 : pooled_blocks;
+}
+void* allocate_block(std::uint32_t block_class);
+void free_block(void* place, std::uint32_t block_class) noexcept;
+
+/// Memory of a box, aligned to 64. With a constant size there is no branch on it.
+inline void* allocate_box(std::size_t bytes) {
+  const std::uint32_t c = block_class_of(bytes);
+  return c != pooled_blocks ? allocate_block(c) : ::operator new(bytes, std::align_val_t{64});
+}
+inline void free_box(void* place, std::size_t bytes) noexcept {
+  const std::uint32_t c = block_class_of(bytes);
+  if (c != pooled_blocks) free_block(place, c);
+  else ::operator delete(place, std::align_val_t{64});
+}
 
 /// A box with `make()` in it.
 template <class T, class Head = box, class Make>
@@ -93,11 +109,14 @@ struct guard_link {
 
 /// What a thread is to the reclamation. The first part of its block.
 struct reader {
-  sync::atomic<std::uint64_t> announced{0, "announced"};  // the last epoch announced; 0: none yet
+  sync::atomic<std::uint64_t> announced{0, "announced"};  // the last epoch announced; 0: none yet; passive_reader
   sync::atomic<guard_link*> guards{nullptr, "guards"};    // the newest on the stacks of this thread
   reader* next_reader = nullptr;                          // list of all readers; guarded by its lock
   struct retired_boxes* waiting = nullptr;                      // what this thread has retired; made at first use
 };
+
+/// Announced by others for who has been away: nobody waits for it.
+inline constexpr std::uint64_t passive_reader = ~std::uint64_t{0};
 
 extern sync::atomic<std::uint64_t> current_epoch;
 

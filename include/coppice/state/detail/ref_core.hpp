@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ref_core: what the compiled half of refs and transactions (src/state/transaction.cpp) knows of a ref. The protocol of the
+// ref_core: what the compiled half of refs and transactions (src/state/attempt.hpp) knows of a ref. The protocol of the
 // word and of the versions is described there.
 #pragma once
 
