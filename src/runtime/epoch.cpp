@@ -156,18 +156,9 @@ void close_batch(retired_boxes& own) noexcept {
   own.open = nullptr;
   sync::fence(sync::seq_cst);                    // the last one may have been unlinked by a plain store
   full->stamp = current_epoch.load(sync::seq_cst);
+  for (std::uint32_t i = 0; i != full->count; ++i) full->bytes += full->boxes[i]->cls->bytes;
   program.bytes.fetch_add(full->bytes, sync::relaxed);
   own.closed.append(full);
-}
-
-void make_room(reader& r, retired_boxes& own) noexcept {
-  close_batch(own);
-  advance(false);
-  free_due(own);
-  if (own.closed.length < own.forced_at) return;
-  // Whoever retires stands in a guard of its own, past which the epoch cannot be forced: it is left to the next outermost one.
-  own.is_forcing = true;
-  r.announced.store(0, sync::release);
 }
 
 /// Somebody lags. The calling thread holds nothing.
@@ -178,6 +169,19 @@ void force(const reader& r, retired_boxes& own) noexcept {
   advance(true, &r);
   free_due(own);
   own.forced_at = own.closed.length + limits_of_epochs.batches;  // no second barrier before as much again has gathered
+}
+
+void make_room(reader& r, retired_boxes& own) noexcept {
+  close_batch(own);
+  const bool holds_nothing = r.guards.load(sync::relaxed) == nullptr;
+  if (holds_nothing) announce(r);                // it may never look at anything itself
+  advance(false);
+  free_due(own);
+  if (own.closed.length < own.forced_at) return;
+  if (holds_nothing) return force(r, own);
+  // Who retires in a guard of its own cannot move the epoch past that: it is left to the next outermost one.
+  own.is_forcing = true;
+  r.announced.store(0, sync::release);
 }
 
 }  // namespace
@@ -204,7 +208,6 @@ void retire(box* b) noexcept {
   retired_boxes& own = *r.waiting;
   if (own.open == nullptr) own.open = own.spare != nullptr ? ::new (std::exchange(own.spare, nullptr)) batch : new batch;
   own.open->boxes[own.open->count++] = b;
-  own.open->bytes += b->cls->bytes;
   if (own.open->count >= limits_of_epochs.boxes || sync::buggify()) [[unlikely]] make_room(r, own);
 }
 

@@ -87,6 +87,7 @@ enum fault : int {
   receipt_by_load_store,      // who holds the receipt of a sync_notify is counted by load and store
   handler_failure_ends_event, // the handlers behind one that fails do not get the event
   partition_unchecked,        // a reader takes a place and a serial that do not belong together
+  word_before_number,         // a reader takes a ref's new value for that of the version before
   passive_by_store,           // a reader that has just come back is taken for one that is away
   count
 };

@@ -75,7 +75,10 @@ inline bool is_in_attempt(std::uint64_t word, std::uint64_t status) noexcept {
   return (status >> 2 & 0xFFFF) == word >> 48 && phase_of(status) != phase::idle;
 }
 
-inline version_head& version(box& b) noexcept { return static_cast<version_head&>(b); }
+/// Whether older versions are linked behind the one with this number.
+inline bool has_chain(std::uint64_t version) noexcept { return (version & 1) != 0; }
+inline std::uint64_t newest_version(const ref_core& r) noexcept { return r.number.load(sync::acquire) & ~std::uint64_t{1}; }
+inline version_head& version_of(box& b) noexcept { return static_cast<version_head&>(b); }
 /// Its value, where that is a word. A smaller one has room behind it.
 inline std::uint64_t word_in(const box& b) noexcept {
   std::uint64_t word;
@@ -169,10 +172,11 @@ inline log_entry& note_owned(log_entry& e) noexcept {
   return note_owned(e != nullptr ? *e : t.log.add(r));
 }
 
-/// The ref is ours or ensured by us: what is committed there must not be younger than our snapshot.
-inline void check_version(transaction& t, box& committed) {
+/// The ref is ours or ensured by us: what is committed there must not be younger than our snapshot. To be asked when the value has been
+/// loaded: who has been killed meanwhile, and sees a younger value, sees its number, too.
+inline void check_version(transaction& t, const ref_core& r) {
   if (planted::is(planted::version_unchecked)) return;
-  while (version(committed).version.get() > t.snapshot) [[unlikely]] {
+  while (newest_version(r) > t.snapshot) [[unlikely]] {
     if (t.seen) signal_anew(t);
     restart_silently(t);
   }

@@ -29,9 +29,7 @@ void own_commuted(transaction& t) {
     const bool ensured = e->ensured;
     check_alive(t);
     own(t, *r, e);
-    if (!ensured) continue;
-    const brief_guard g(internal::here());
-    check_version(t, *r->head.load(sync::acquire));
+    if (ensured) check_version(t, *r);
   }
 }
 
@@ -98,7 +96,7 @@ std::uint32_t grown_history(ref_core& r) noexcept {
 void trim(transaction& t, version_head& newest, std::uint32_t keep, bool registered) {
   version_head* behind = &newest;
   for (box* b = newest.older.load(sync::relaxed); b != nullptr;) {
-    version_head& v = version(*b);
+    version_head& v = version_of(*b);
     box* older = v.older.load(sync::relaxed);
     if (keep != 0) --keep, behind = &v;
     else if (registered && transactions.snapshots.is_needed(v, v.until.load(sync::relaxed))) behind = &v;
@@ -110,11 +108,12 @@ void trim(transaction& t, version_head& newest, std::uint32_t keep, bool registe
   }
 }
 
-/// `fresh` is about to replace `old`: links what is kept of the older versions.
-[[gnu::noinline]] void keep_history(transaction& t, version_head& fresh, box* old, std::uint32_t keep, bool registered) {
+/// `fresh` is about to replace `old`: links what is kept of the older versions.   Returns: whether anything is.
+[[gnu::noinline]] bool keep_history(transaction& t, version_head& fresh, box* old, std::uint32_t keep, bool registered) {
   fresh.older.store(old, sync::relaxed);
-  version(*old).until.store(fresh.version.get(), sync::release);
+  version_of(*old).until.store(fresh.version.get(), sync::release);
   trim(t, fresh, keep, registered);
+  return fresh.older.load(sync::relaxed) != nullptr;
 }
 
 [[gnu::noinline]] void note_change(transaction& t, ref_core& r, box* old, box* now) {
@@ -123,22 +122,30 @@ void trim(transaction& t, version_head& newest, std::uint32_t keep, bool registe
   t.told.push_back({&r, old, now});
 }
 
-/// Publishes the value of an entry, and lets go of the ref. A reader who meets the others of the commit waits for them.
+/// Publishes the value of an entry. What is replaced is not touched where nothing of the past is kept: its line may be far away.
 void publish(transaction& t, const log_entry& e, std::uint64_t as, bool registered) {
   ref_core& r = *e.ref;
-  if (e.value != nullptr) {
-    box* old = r.head.load(sync::relaxed);
-    if (observers* x = r.observers_.load(sync::acquire); x != nullptr && is_watched(*x)) [[unlikely]] note_change(t, r, old, e.value);
-    version_head& fresh = version(*e.value);
-    fresh.version = as;
-    const std::uint32_t keep = grown_history(r);
-    const bool is_alone = version(*old).older.load(sync::relaxed) == nullptr;
-    if (keep == 0 && is_alone && !registered) [[likely]] t.dead.push_back(old);
-    else keep_history(t, fresh, old, keep, registered);
-    r.head.store(e.value, sync::release);
+  box* old = r.head.load(sync::relaxed);
+  if (observers* x = r.observers_.load(sync::acquire); x != nullptr && is_watched(*x)) [[unlikely]] note_change(t, r, old, e.value);
+  version_head& fresh = version_of(*e.value);
+  fresh.version = as;
+  const std::uint32_t keep = grown_history(r);
+  bool is_chain = false;
+  if (keep == 0 && !has_chain(r.number.load(sync::relaxed)) && !registered) [[likely]] t.dead.push_back(old);
+  else is_chain = keep_history(t, fresh, old, keep, registered);
+  if (planted::is(planted::word_before_number) && r.has_word) {
+    r.head_word.store(word_in(fresh), sync::release);
+    sync::relax();
   }
-  if (e.owned) r.word.store(0, sync::release);
-  if (e.ensured) release_ensured(r);
+  r.number.store(as | is_chain, sync::relaxed);
+  if (r.has_word) r.head_word.store(word_in(fresh), sync::release);
+  r.head.store(e.value, sync::release);
+}
+
+/// A reader who meets the others of the commit waits for them.
+void let_go(const log_entry& e) noexcept {
+  if (e.owned) e.ref->word.store(0, sync::release);
+  if (e.ensured) release_ensured(*e.ref);
 }
 
 }  // namespace
@@ -163,7 +170,10 @@ bool commit(transaction& t) {
     t.written_as.store(as, sync::release);
     registered = transactions.snapshots.is_used();
   }
-  for (const log_entry& e : t.log) publish(t, e, as, registered);
+  for (const log_entry& e : t.log) {
+    if (e.value != nullptr) publish(t, e, as, registered);
+    let_go(e);
+  }
   become_idle(t);
   return true;
 }
@@ -173,7 +183,7 @@ void tell(std::vector<told_change>&& told, held_sends sends) {
   for (const told_change& c : told) {
     try {
       if (observers* x = c.ref->observers_.load(sync::acquire); x != nullptr)
-        notify(*x, c.ref->reference, value_in(*c.old), value_in(*c.now), true);
+        notify(*x, c.ref->reference(), value_in(*c.old), value_in(*c.now), true);
     } catch (...) {
       if (first == nullptr) first = std::current_exception();
     }

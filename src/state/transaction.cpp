@@ -84,9 +84,9 @@ void give_record(internal::thread_block& block, transaction& t) noexcept {
 box* find_version(ref_core& r, std::uint64_t snapshot) noexcept {
   for (int round = 0; is_being_published(r, snapshot) && !planted::is(planted::publishing_not_awaited);) pause(round);
   box* b = r.head.load(sync::acquire);
-  if (version(*b).version.get() <= snapshot) [[likely]] return b;
-  while ((b = version(*b).older.load(sync::acquire)) != nullptr) {
-    const version_head& v = version(*b);
+  if (version_of(*b).version.get() <= snapshot) [[likely]] return b;
+  while ((b = version_of(*b).older.load(sync::acquire)) != nullptr) {
+    const version_head& v = version_of(*b);
     if (v.version.get() <= snapshot) return snapshot < v.until.load(sync::acquire) ? b : nullptr;  // else a gap
   }
   return nullptr;
@@ -105,7 +105,7 @@ box* find_version(ref_core& r, std::uint64_t snapshot) noexcept {
 box* read_version(transaction& t, ref_core& r) {
   const bool is_free = r.word.load(sync::acquire) == 0;
   box* b = r.head.load(sync::acquire);
-  if (!is_free || version(*b).version.get() > t.snapshot) [[unlikely]] b = find_or_begin_anew(t, r);
+  if (!is_free || version_of(*b).version.get() > t.snapshot) [[unlikely]] b = find_or_begin_anew(t, r);
   t.seen = true;
   return b;
 }
@@ -237,9 +237,16 @@ attempt_result try_once(transaction& t, internal::scope_head*& cell, void (*body
 
 ref_core::ref_core() noexcept : order(transactions.next_order.fetch_add(1, sync::relaxed)) {}
 
+void ref_core::begin(version_head* first, bool is_word, void* as) noexcept {
+  has_word = is_word;
+  offset = static_cast<std::int16_t>(reinterpret_cast<char*>(this) - static_cast<char*>(as));
+  if (is_word) head_word.store(word_in(*first), sync::relaxed);
+  head.store(first, sync::release);
+}
+
 ref_core::~ref_core() {
   COPPICE_ASSERT(!is_owned(word.load(sync::acquire)), "a ref is destroyed while a transaction writes it");
-  for (box* b = head.load(sync::acquire); b != nullptr;) drop_holder(std::exchange(b, version(*b).older.load(sync::relaxed)));
+  for (box* b = head.load(sync::acquire); b != nullptr;) drop_holder(std::exchange(b, version_of(*b).older.load(sync::relaxed)));
 }
 
 transaction* current_transaction() noexcept { return transaction_at(internal::here()); }
@@ -255,6 +262,16 @@ static inline transaction& transaction_in(const internal::thread_block& block, c
 }
 transaction& transaction_for(const char* what) { return transaction_in(internal::here(), what); }
 
+/// What has been taken from us may be committed by another since.
+static void check_still_ours(transaction& t, const ref_core& r) {
+  if (newest_version(r) > t.snapshot && !t.commuting) [[unlikely]] signal_anew(t);
+}
+static const box& own_value(transaction& t, const log_entry& e, ref_core& r, guard& g) {
+  const box& b = value_of_entry(t, &e, r, g);
+  if (e.value == nullptr) check_still_ours(t, r);
+  return b;
+}
+
 const box& look_at(ref_core& r, guard& g) {
   transaction* t = current_transaction();
   if (t == nullptr) {
@@ -263,26 +280,40 @@ const box& look_at(ref_core& r, guard& g) {
   }
   check_alive(*t);
   const log_entry* e = t->log.find(r);
-  if (e != nullptr && (e->value != nullptr || e->owned)) return value_of_entry(*t, e, r, g);
+  if (e != nullptr && (e->value != nullptr || e->owned)) return own_value(*t, *e, r, g);
   g.keep(read_version(*t, r));
   return *g.kept();
 }
 
+/// One that is not the newest, or that is being replaced.
+[[gnu::noinline]] static std::uint64_t look_at_older_word(transaction& t, ref_core& r) {
+  const brief_guard g(internal::here());
+  const std::uint64_t word = word_in(*find_or_begin_anew(t, r));
+  t.seen = true;
+  return word;
+}
+[[gnu::noinline]] static std::uint64_t look_at_own_word(transaction& t, ref_core& r, const log_entry& e) {
+  t.seen = true;
+  if (e.value != nullptr) return word_in(*e.value);
+  const std::uint64_t word = r.head_word.load(sync::acquire);
+  check_still_ours(t, r);
+  return word;
+}
+
 std::uint64_t look_at_word(ref_core& r) {
-  internal::thread_block& block = internal::here();
-  transaction* t = transaction_at(block);
-  const brief_guard g(block);
+  transaction* t = transaction_at(internal::here());
   if (t == nullptr) {
     await_publishing(r);
-    return word_in(*r.head.load(sync::acquire));
+    return r.head_word.load(sync::acquire);
   }
   check_alive(*t);
   if (!t->log.empty())
-    if (const log_entry* e = t->log.find(r); e != nullptr && (e->value != nullptr || e->owned)) {
-      t->seen = true;
-      return word_in(e->value != nullptr ? *e->value : *r.head.load(sync::acquire));
-    }
-  return word_in(*read_version(*t, r));
+    if (const log_entry* e = t->log.find(r); e != nullptr && (e->value != nullptr || e->owned)) return look_at_own_word(*t, r, *e);
+  const bool is_free = r.word.load(sync::acquire) == 0;
+  const std::uint64_t word = r.head_word.load(sync::acquire);
+  if (!is_free || newest_version(r) > t->snapshot) [[unlikely]] return look_at_older_word(*t, r);
+  t->seen = true;
+  return word;
 }
 
 /// Makes the word ours for a first write. Returns null if it is already, or if the ref is commuted: then put_value refuses,
@@ -296,28 +327,25 @@ static log_entry* find_written(transaction& t, ref_core& r) {
 
 write_access begin_write(ref_core& r, guard& g) {
   transaction& t = transaction_in(internal::here(), "alter");
-  if (log_entry* e = find_written(t, r); e != nullptr) [[unlikely]] return {&t, &value_of_entry(t, e, r, g)};
+  if (log_entry* e = find_written(t, r); e != nullptr) [[unlikely]] return {&t, &own_value(t, *e, r, g)};
   box* now = g.protect(r.head);
-  check_version(t, *now);
+  check_version(t, r);
   t.seen = true;
   return {&t, now};
 }
 
 word_access begin_word_write(ref_core& r) {
   transaction& t = transaction_in(internal::here(), "alter");
-  log_entry* e = find_written(t, r);
-  const brief_guard g(internal::here());
-  box* now = e != nullptr && e->value != nullptr ? e->value : r.head.load(sync::acquire);
-  if (e == nullptr) [[likely]] check_version(t, *now);
+  if (const log_entry* e = find_written(t, r); e != nullptr) [[unlikely]] return {&t, look_at_own_word(t, r, *e)};
+  const std::uint64_t now = r.head_word.load(sync::acquire);
+  check_version(t, r);
   t.seen = true;
-  return {&t, word_in(*now)};
+  return {&t, now};
 }
 
 transaction& begin_blind_write(ref_core& r) {
   transaction& t = transaction_in(internal::here(), "set");
-  if (find_written(t, r) != nullptr) [[unlikely]] return t;
-  const brief_guard g(internal::here());
-  check_version(t, *r.head.load(sync::acquire));
+  if (find_written(t, r) == nullptr) [[likely]] check_version(t, r);
   return t;
 }
 
@@ -388,8 +416,11 @@ const box& ensure_ref(transaction& t, ref_core& r, guard& g) {
       break;
     }
   }
-  check_version(t, *g.protect(r.head));
-  return value_now(t, r, g);
+  box* now = g.protect(r.head);
+  check_version(t, r);
+  if (t.log.find(r)->value != nullptr) return value_now(t, r, g);
+  t.seen = true;
+  return *now;
 }
 
 bool hold_until_commit(transaction& t, held_send* s) noexcept {

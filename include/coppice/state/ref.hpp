@@ -49,10 +49,9 @@ class ref : public detail::observed<ref<T>, T, detail::ref_core> {
     if (options.validator) detail::replace_validator(observers_, detail::make_validator<T>(std::move(options.validator)));
     if (!options.meta.empty()) detail::put_metadata(observers_, std::move(options.meta));
     detail::ref_core& mine = core();
-    mine.reference = this;
     mine.least.store(options.min_history, detail::sync::relaxed);
     mine.most.store(options.max_history, detail::sync::relaxed);
-    mine.head.store(make([&]() -> T { return std::move(value); }), detail::sync::release);
+    mine.begin(make([&]() -> T { return std::move(value); }), detail::word_value<T>, this);
   }
 
   /// The value: in a transaction as that sees it, else the last committed one. Itself if it is a word, else a view of it.

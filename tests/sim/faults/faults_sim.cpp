@@ -100,6 +100,7 @@ constexpr row table[] = {
     {planted::postponed_forgotten, "postponed calls are forgotten at the end", "machine_ends"},
     {planted::receipt_by_load_store, "a receipt counted by load and store", "event_distant_handlers"},
     {planted::handler_failure_ends_event, "an event ends at a handler that fails", "event_come_and_go"},
+    {planted::word_before_number, "a word is stored before the number of its version", "transaction_looks"},
     {planted::passive_by_store, "a reader that has come back is made passive", "epoch_come_and_go"},
     {planted::partition_unchecked, "a partition's serial is not looked at again", "partition_read_against_put"},
 };

@@ -74,6 +74,64 @@ void transfers() {
   internal::reclaim();
 }
 
+/// One who changes, one who looks and looks.
+void looks() {
+  ref<int> a(0), b(0);
+  start_line line(2);
+  runs writer([&] {
+    detail::here();
+    line.pass();
+    for (int i = 0; i != 2; ++i)
+      transact([&] {
+        a.alter(plus, 1);
+        b.alter(minus, 1);
+      });
+  });
+  detail::here();
+  line.pass();
+  for (int i = 0; i != 6; ++i) {
+    const int sum = transact([&] { return *b + *a; });
+    sim::check(sum == 0, "a sum over a snapshot is wrong");
+  }
+  writer.join();
+  internal::reclaim();
+}
+
+/// Values that are no words.
+void boxed() {
+  struct amount {
+    sync::var<int> n;
+    amount(int value) : n(value) {}
+    amount(const amount& other) : n(other.n.get()) {}
+  };
+  ref<amount> a(amount(0)), b(amount(0));
+  start_line line(2);
+  const auto add = [](const amount& to, int n) { return amount(to.n.get() + n); };
+  runs other([&] {
+    detail::here();
+    line.pass();
+    for (int i = 0; i != 2; ++i) {
+      const int sum = transact([&] { return (*a)->n.get() + (*b)->n.get(); });
+      sim::check(sum == 0, "a sum over a snapshot is wrong");
+    }
+    transact([&] {
+      const int before = (*b)->n.get();
+      sim::check(a.alter(add, 1)->n.get() == 1 - before, "what is altered is not of the snapshot");
+      b.alter(add, -1);
+    });
+  });
+  detail::here();
+  line.pass();
+  for (int i = 0; i != 3; ++i)
+    transact([&] {
+      a.alter(add, 1);
+      b.alter(add, -1);
+    });
+  other.join();
+  sim::check((*a)->n.get() == 4 && (*b)->n.get() == -4, "an update was lost");
+  internal::reclaim();
+}
+
 /// Both write both, in opposite orders, having looked before: they wait for, or kill, one another.
 void opposite_orders() {
   ref<int> a(0), b(0), seen(7);
@@ -214,6 +272,8 @@ void ensuring() {
 }
 
 const sim::scenario scenarios[] = {{"transaction_transfers", &transfers, with_refs()},
+                                   {"transaction_looks", &looks, with_refs()},
+                                   {"transaction_boxed", &boxed, with_refs()},
                                    {"transaction_opposite_orders", &opposite_orders, with_refs()},
                                    {"transaction_barging", &barging, with_refs()},
                                    {"transaction_killing", &killing, with_haste()},

@@ -125,7 +125,7 @@ inline reader& this_reader() noexcept {
   void* block = sync::this_thread_block();
   return block != nullptr ? *static_cast<reader*>(block) : make_reader();
 }
-/// Announces the present epoch. The outermost guard of the thread has been entered and protects nothing yet.
+/// Announces the present epoch. The calling thread has no guard, or one that protects nothing yet.
 void announce(reader& r) noexcept;
 /// A planted fault of the simulation: planted::guard_without_fence.
 inline constexpr int unfenced_guard = 1;

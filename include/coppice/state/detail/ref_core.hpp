@@ -22,19 +22,26 @@ struct version_head : box {
   sync::atomic<std::uint64_t> until{~std::uint64_t{0}, "until"};
 };
 
-/// One line: a commit fetches no other of the ref.
+/// One line: a commit fetches no other of the ref. Who writes it, and who looks at a word, need nothing of the newest version but what
+/// is copied here.
 struct alignas(64) ref_core : observers_holder {
   ref_core() noexcept;
   ~ref_core();
+  /// The first version. `as`: the ref, for its watches.
+  void begin(version_head* first, bool is_word, void* as) noexcept;
+  void* reference() noexcept { return reinterpret_cast<char*>(this) - offset; }
 
   sync::atomic<std::uint64_t> word{0, "word"};     // free, owned by a writer, or ensured by several
   sync::atomic<box*> head{nullptr, "head"};        // the newest version
+  sync::atomic<std::uint64_t> number{0, "number"};   // its number; odd: older ones are linked behind it
+  sync::atomic<std::uint64_t> head_word{0, "head word"};  // its value, if that is a word; stored behind the number
   sync::atomic<std::uint32_t> history;             // older versions that are counted
   sync::atomic<std::uint32_t> least;
   sync::atomic<std::uint32_t> most{10};
-  sync::atomic<std::uint32_t> faulted;             // somebody needed a version that was not there
+  sync::atomic<std::uint8_t> faulted;              // somebody needed a version that was not there
+  bool has_word = false;
+  std::int16_t offset = 0;                         // from the ref to this
   std::uint64_t order;                             // by creation: the order in which commutes lock
-  void* reference = nullptr;                       // the ref, for its watches
 };
 
 /// A function given to commute, kept for the commit.
