@@ -4,6 +4,7 @@
 #pragma once
 
 #include <coppice/app/app_server.hpp>
+#include <coppice/app/cross_origin.hpp>
 #include <coppice/app/event_stream.hpp>
 #include <coppice/app/health.hpp>
 #include <coppice/app/http_handler.hpp>

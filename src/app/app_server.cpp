@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // app_server: the atom's value says who may do what. Whoever has moved it to `starting`, `restarting` or `stopping` moves it on; a stop
-// may take over from a restart, which then finds another value than its own.
+// may take over from a restart, which then finds another value than its own. When another OS process has taken over, a process that has
+// waited for that moves what runs to `taken_over`.
 #include <coppice/app/app_server.hpp>
 
 #include <coppice/otp/child.hpp>
 #include <coppice/otp/gen_server.hpp>
+#include <coppice/process/process.hpp>
+#include <coppice/process/receive.hpp>
 
 #include <charconv>
 #include <optional>
@@ -47,6 +50,8 @@ std::optional<app_server_error> refusal(const app_instance& now, phase_of wanted
   if (wanted == app_instance::starting && now.is_running())
     return app_server_error(app_server_error::already_running, "the server runs already," + on_port);
   if (wanted == app_instance::starting) return std::nullopt;
+  if (wanted == app_instance::restarting && now.phase == app_instance::taken_over)
+    return app_server_error(app_server_error::taken_over, "another OS process has taken over the server" + on_port);
   if (!now.is_running()) return app_server_error(app_server_error::not_running, "no server runs");
   if (now.server.is_answering_here())
     return app_server_error(app_server_error::in_handler, "a handler of the server" + on_port +
@@ -77,6 +82,28 @@ class at_end {
   const std::uint64_t mine_;
 };
 
+/// If another OS process has taken over from `server` and that is what runs in `of`: says so there.
+void note_take_over(atom<app_instance>& of, const http_server& server) {
+  if (!server.is_taken_over()) return;
+  for (;;) {
+    const auto now = *of;
+    if (!now->is_running() || now->server.door() != server.door()) return;
+    if (of.compare_and_set(now, {.phase = app_instance::taken_over, .generation = now->generation, .port = now->port, .changes = now->changes + 1}))
+      return;
+  }
+}
+
+/// Lets a process wait until `server` has been taken over, or has stopped.   Throws: exit_error, std::bad_alloc.
+void wait_for_take_over(std::shared_ptr<atom<app_instance>> of, http_server server, runtime* in) {
+  spawn(
+      [of = std::move(of), server = std::move(server)] {
+        monitor(server.door());
+        receive([](const down&) {});
+        note_take_over(*of, server);
+      },
+      {.label = "app_server_watch", .in = in});
+}
+
 }  // namespace
 
 app_server::~app_server() {
@@ -89,12 +116,12 @@ app_server::~app_server() {
 /// Moves the instance to `wanted`.   Returns: what is there now.
 result<app_instance, app_server_error> app_server::claim(phase_of wanted) {
   for (;;) {
-    const auto now = *instance_;
+    const auto now = this->now();
     if (auto why = refusal(*now, wanted)) return error(std::move(*why));
     app_instance next = *now;
     next.phase = wanted;
     ++next.changes;
-    if (instance_.compare_and_set(now, next)) return next;
+    if (instance_->compare_and_set(now, next)) return next;
   }
 }
 
@@ -118,25 +145,37 @@ result<int, app_server_error> app_server::try_start(std::string_view text) {
 }
 
 result<int, app_server_error> app_server::try_start(int port) {
-  const auto mine = claim(app_instance::starting);
-  if (!mine) return error(mine.error());
-  at_end then(instance_, *mine, {.generation = mine->generation, .port = mine->port});
-  auto handler = make_handler();
-  if (!handler) return error(std::move(handler.error()));
-  http_server_options options = options_;
-  options.port = port;
-  auto started = try_run_server(std::move(*handler), options);
-  if (!started) return error(of_start(started.error()));
-  const int found = started->port();
-  options_.listen_fd = -1;                         // it was that server's
-  then.next = {.phase = app_instance::running, .server = std::move(*started), .generation = mine->generation + 1, .port = found};
-  return found;
+  http_server server;
+  {
+    const auto mine = claim(app_instance::starting);
+    if (!mine) return error(mine.error());
+    at_end then(*instance_, *mine, {.generation = mine->generation, .port = mine->port});
+    auto handler = make_handler();
+    if (!handler) return error(std::move(handler.error()));
+    http_server_options options = options_;
+    options.port = port;
+    auto started = try_run_server(std::move(*handler), options);
+    if (!started) return error(of_start(started.error()));
+    server = std::move(*started);
+    options_.listen_fd = -1;                       // it was that server's
+    if (server.door()) {
+      try {
+        wait_for_take_over(instance_, server, options.in);
+      } catch (const exit_error& e) {
+        server.stop(duration{0});
+        return error(app_server_error(app_server_error::no_resources, e.what()));
+      }
+    }
+    then.next = {.phase = app_instance::running, .server = server, .generation = mine->generation + 1, .port = server.port()};
+  }
+  note_take_over(*instance_, server);              // so soon that it was not said to run
+  return server.port();
 }
 
 result<http_stop_result, app_server_error> app_server::try_stop(duration limit) {
   const auto mine = claim(app_instance::stopping);
   if (!mine) return error(mine.error());
-  const at_end then(instance_, *mine, {.generation = mine->generation, .port = mine->port});
+  const at_end then(*instance_, *mine, {.generation = mine->generation, .port = mine->port});
   return mine->server.stop(limit);
 }
 
@@ -145,14 +184,15 @@ result<http_restart_result, app_server_error> app_server::try_restart(duration l
   if (!mine && mine.error().why() == app_server_error::not_running)
     return try_start().transform([](int) { return http_restart_result{}; });
   if (!mine) return error(mine.error());
-  at_end then(instance_, *mine, *mine);
+  at_end then(*instance_, *mine, *mine);
   then.next.phase = app_instance::running;
   auto handler = make_handler();
   if (!handler) return error(std::move(handler.error()));
   try {
     const http_restart_result done = mine->server.restart(std::move(*handler), limit);
     ++then.next.generation;
-    if (instance_->changes != mine->changes) return error(app_server_error(app_server_error::not_running, "it was stopped meanwhile"));
+    if (is_taken_over()) return error(app_server_error(app_server_error::taken_over, "another OS process has taken over meanwhile"));
+    if (now()->changes != mine->changes) return error(app_server_error(app_server_error::not_running, "it was stopped meanwhile"));
     return done;
   } catch (const http_server_error& e) {
     return error(of_start(e));
@@ -171,6 +211,7 @@ struct app_server_process {
   auto init(app_server* s, int port, duration l) {
     of = s;
     limit = l;
+    if (s->is_taken_over()) return ok();           // it is to stay where it is now
     const auto started = s->try_start(port);
     if (!started && started.error().why() != app_server_error::already_running) throw started.error();
     return ok();                                   // already running: left so by a process that crashed

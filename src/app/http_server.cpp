@@ -460,6 +460,8 @@ pid http_server::door() const noexcept {
   return core_->door;
 }
 
+bool http_server::is_taken_over() const noexcept { return core_ != nullptr && core_->taken_over.load(internal::sync::seq_cst) != 0; }
+
 bool http_server::is_answering_here() const noexcept { return core_ != nullptr && internal::is_in_request_of(*core_); }
 
 int port_from(int argc, const char* const* argv, int otherwise) {

@@ -14,7 +14,9 @@
 #include <memory>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -83,14 +85,14 @@ int judge_conditions(const http_request& r, const open_file& f) {
   return since && f.modified <= *since ? 304 : 0;
 }
 
-byte_range wanted_range(const http_request& r, const open_file& f) {
+byte_ranges wanted_ranges(const http_request& r, const open_file& f, std::uint64_t part_cost) {
   const auto text = r.header("Range");
   if (!text || r.method() != http_method::get) return {};
   if (const auto known = r.header("If-Range")) {  // else the parts would be of two different files
     const bool same = known->starts_with('"') ? *known == f.tag : parse_http_date(*known) == f.modified;
     if (!same) return {};
   }
-  return parse_byte_range(*text, f.size);
+  return parse_byte_ranges(*text, f.size, part_cost);
 }
 
 // --- the answer ------------------------------------------------------------------------------------------------------
@@ -109,6 +111,80 @@ std::string read_part(int fd, std::uint64_t first, std::size_t bytes) {
   return out;
 }
 
+/// The bytes of `ranges`, each behind its head, and the tail behind all.
+struct file_parts {
+  std::vector<std::pair<std::string, byte_range>> all;
+  std::string tail;
+
+  std::uint64_t size() const noexcept {
+    std::uint64_t sum = tail.size();
+    for (const auto& [head, range] : all) sum += head.size() + range.size();
+    return sum;
+  }
+  std::string read(int fd) const {
+    std::string out;
+    out.reserve(static_cast<std::size_t>(size()));
+    for (const auto& [head, range] : all) (out += head) += read_part(fd, range.first, static_cast<std::size_t>(range.size()));
+    return out += tail;
+  }
+  void send(int fd, response_writer& to) const {
+    for (const auto& [head, range] : all) {
+      to.write(head);
+      if (const int problem = sender_of(to).send_file(fd, range.first, range.size()); problem != 0) throw client_gone(problem);
+    }
+    to.write(tail);
+  }
+};
+
+std::string content_range(const byte_range& r, std::uint64_t size) {
+  return "bytes " + std::to_string(r.first) + '-' + std::to_string(r.last) + '/' + std::to_string(size);
+}
+
+constexpr std::size_t boundary_bytes = 16;
+/// What a part of several takes beyond its bytes, more or less.
+constexpr std::uint64_t part_cost = 128;
+
+/// What separates the parts: a text that no file has in it, as it is another one each time.
+std::string new_boundary() {
+  unsigned char random[boundary_bytes] = {};
+  static_cast<void>(::getrandom(random, sizeof random, 0));
+  std::string text;
+  for (const unsigned char byte : random) (text += "0123456789abcdef"[byte >> 4]) += "0123456789abcdef"[byte & 15];
+  return text;
+}
+
+/// Several parts of a file (RFC 9110, 14.6).
+file_parts multipart(const std::vector<byte_range>& ranges, const std::string& boundary, std::string_view type, std::uint64_t size) {
+  file_parts parts;
+  for (const byte_range& r : ranges) {
+    std::string head = parts.all.empty() ? "--" : "\r\n--";
+    ((head += boundary) += "\r\nContent-Type: ") += type;
+    (head += "\r\nContent-Range: ") += content_range(r, size) + "\r\n\r\n";
+    parts.all.emplace_back(std::move(head), r);
+  }
+  parts.tail = "\r\n--" + boundary + "--\r\n";
+  return parts;
+}
+
+/// What of `f` goes out, in `ranges` or whole; says in `a` what that is.
+file_parts chosen_parts(http_response& a, const open_file& f, const byte_ranges& ranges) {
+  if (ranges.kind == byte_ranges::whole) {
+    file_parts all;
+    if (f.size > 0) all.all.emplace_back("", byte_range{0, f.size - 1});
+    return all;
+  }
+  a.status = 206;
+  if (ranges.all.size() > 1) {
+    const std::string boundary = new_boundary();
+    const std::string type = std::exchange(a.content_type, "multipart/byteranges; boundary=" + boundary);
+    return multipart(ranges.all, boundary, type, f.size);
+  }
+  a.headers.push_back({"Content-Range", content_range(ranges.all.front(), f.size)});
+  file_parts one;
+  one.all.emplace_back("", ranges.all.front());
+  return one;
+}
+
 http_response answer_with(const http_request& r, open_file&& f, std::string_view name, const file_options& o) {
   http_response a;
   std::string modified;
@@ -119,33 +195,24 @@ http_response answer_with(const http_request& r, open_file&& f, std::string_view
     a.status = verdict;
     return a;
   }
-  const byte_range range = wanted_range(r, f);
-  const std::string size = std::to_string(f.size);
-  if (range.kind == byte_range::unsatisfiable) {
+  const byte_ranges ranges = wanted_ranges(r, f, part_cost);
+  if (ranges.kind == byte_ranges::unsatisfiable) {
     a = plain_answer(416);
-    a.headers = {{"Content-Range", "bytes */" + size}};
+    a.headers = {{"Content-Range", "bytes */" + std::to_string(f.size)}};
     return a;
   }
   a.content_type = content_type_of(name);
   a.headers.push_back({"Accept-Ranges", "bytes"});
   a.headers.push_back({"X-Content-Type-Options", "nosniff"});
-  const bool part = range.kind == byte_range::part;
-  if (part) {
-    a.status = 206;
-    a.headers.push_back(
-        {"Content-Range", "bytes " + std::to_string(range.first) + '-' + std::to_string(range.last) + '/' + size});
-  }
-  const std::uint64_t first = part ? range.first : 0;
-  const std::uint64_t bytes = part ? range.last - range.first + 1 : f.size;
+  file_parts parts = chosen_parts(a, f, ranges);
+  const std::uint64_t bytes = parts.size();
   if (bytes <= read_at_once && r.method() != http_method::head) {
-    a.body = read_part(f.fd.get(), first, static_cast<std::size_t>(bytes));
+    a.body = parts.read(f.fd.get());
     if (a.body.size() < bytes) throw http_error(503, "the file has just changed");
     return a;
   }
   a.stream_length = bytes;
-  a.stream = [fd = std::move(f.fd), first, bytes](response_writer& out) {
-    if (const int problem = sender_of(out).send_file(fd.get(), first, bytes); problem != 0) throw client_gone(problem);
-  };
+  a.stream = [fd = std::move(f.fd), parts = std::move(parts)](response_writer& out) { parts.send(fd.get(), out); };
   return a;
 }
 

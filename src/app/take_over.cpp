@@ -88,6 +88,7 @@ class doorkeeper {
         continue;
       }
       leave();                                     // or the end would wait for us
+      core_.taken_over.store(1, sync::seq_cst);
       stop_http(core_, duration{0});
       static_cast<void>(successor.send(done_word, -1, talk_time));
       exit(exit_reason::shutdown_because("taken over"));

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // websocket: the handshake, and Beast's stream on a lent socket (ws_stream.hpp). Everything runs in the request's process.
+#include <coppice/app/cross_origin.hpp>
 #include <coppice/app/response_writer.hpp>
 #include <coppice/app/websocket.hpp>
 
+#include "app/allowed_origins.hpp"
 #include "app/http_parser.hpp"
 #include "app/http_sender.hpp"
 #include "app/http_text.hpp"
@@ -303,7 +305,7 @@ std::size_t count_fields(const http_request& r, std::string_view name) noexcept 
 }
 
 /// What is wrong with a request for a WebSocket; a status of 0: nothing.
-refusal judge(const http_request& r) {
+refusal judge(const http_request& r, const websocket_options& options) {
   const std::string_view key = r.header("Sec-WebSocket-Key").value_or("");
   if (r.version() < 11 || !any_field_lists(r, "Upgrade", "websocket") || !any_field_lists(r, "Connection", "upgrade"))
     return {426, "this is for WebSockets"};
@@ -311,6 +313,7 @@ refusal judge(const http_request& r) {
   if (key.size() != 24 || !key.ends_with("==") || count_fields(r, "Sec-WebSocket-Key") != 1 ||
       count_fields(r, "Sec-WebSocket-Version") != 1)
     return {400, "no proper Sec-WebSocket-Key"};
+  if (is_cross_origin(r, options.allowed_origins)) return {403, "the page that asks is of another site"};
   return {};
 }
 
@@ -330,10 +333,12 @@ http_response refused(const refusal& why) {
 class ws_route {
  public:
   ws_route(detail::ws_handler h, websocket_options o)
-      : shared_(std::make_shared<const shared>(std::move(h), std::move(o))) {}
+      : shared_(std::make_shared<const shared>(std::move(h), std::move(o))) {
+    check_origins(shared_->options.allowed_origins);
+  }
 
   http_response operator()(const http_request& r) const {
-    if (const refusal why = judge(r)) return refused(why);
+    if (const refusal why = judge(r, shared_->options)) return refused(why);
     return {.status = 101,
             .stream = [own = shared_, asked = std::make_unique<const kept_request>(r),
                        protocol = chosen_protocol(r, shared_->options.protocols)](response_writer& out) mutable {

@@ -38,7 +38,9 @@ ws_stream::ws_stream(http_loan& loan, const websocket_options& o) noexcept
 ws_stream::executor_type ws_stream::get_executor() noexcept { return unused_context().get_executor(); }
 
 ws_close_code ws_stream::goodbye() const noexcept {
-  if (loan_.core.phase.load(sync::seq_cst) == http_core::closing) return ws_close_code::going_away;
+  const http_core& core = loan_.core;
+  if (core.phase.load(sync::seq_cst) == http_core::closing && core.taken_over.load(sync::seq_cst) == 0) return ws_close_code::going_away;
+  if (core.taken_over.load(sync::seq_cst) != 0) return ws_close_code::service_restart;
   return loan_.service.is_over.load(sync::seq_cst) != 0 ? ws_close_code::service_restart : ws_close_code::none;
 }
 

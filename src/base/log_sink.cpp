@@ -3,6 +3,8 @@
 // log_sink, the out-of-line part: the three forms of a report, the installed sink, and the default one (stderr).
 #include <coppice/base/log_sink.hpp>
 
+#include "base/pipe_signal.hpp"
+
 #include <poll.h>
 #include <unistd.h>
 #include <algorithm>
@@ -173,7 +175,7 @@ bool stderr_takes_bytes() noexcept {
 bool all_on_stderr(std::string_view text) noexcept {
   while (!text.empty()) {
     if (!stderr_takes_bytes()) return false;
-    const ssize_t written = write(STDERR_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
+    const ssize_t written = internal::write_without_signal(STDERR_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
     if (written < 0 && errno != EINTR) return false;
     text.remove_prefix(written < 0 ? 0 : static_cast<std::size_t>(written));
   }

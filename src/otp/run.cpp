@@ -16,6 +16,8 @@
 #include <optional>
 #include <stdexcept>
 
+#include <signal.h>
+
 namespace coppice {
 
 using internal::application_controller;
@@ -197,7 +199,29 @@ std::optional<int> start_all(const application& what, const prepared& p, ending_
   return result;
 }
 
+/// The default effect of SIGPIPE is the program's end. A program of servers does not end because nobody reads what it prints: while this
+/// lives, such a write fails with EPIPE. Who has said something else about the signal keeps it.
+class broken_pipes_ignored {
+ public:
+  broken_pipes_ignored() noexcept {
+    sigaction(SIGPIPE, nullptr, &before_);
+    if (!is_default()) return;
+    struct sigaction ignored{};
+    ignored.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &ignored, nullptr);
+  }
+  ~broken_pipes_ignored() {
+    if (is_default()) sigaction(SIGPIPE, &before_, nullptr);
+  }
+  broken_pipes_ignored(const broken_pipes_ignored&) = delete;
+
+ private:
+  bool is_default() const noexcept { return (before_.sa_flags & SA_SIGINFO) == 0 && before_.sa_handler == SIG_DFL; }
+  struct sigaction before_{};
+};
+
 int run_prepared(const application& what, const prepared& p) {
+  const broken_pipes_ignored meanwhile;
   ending_signals signals;
   internal::ensure_application_controller();
   std::optional<int> result = start_all(what, p, signals);
@@ -278,6 +302,7 @@ int detail::run_core(body_run& body, const run_options& options) {
   check_thread();
   std::optional<runtime_scope> scope;
   if (options.in != nullptr) scope.emplace(*options.in);
+  const broken_pipes_ignored meanwhile;
   ending_signals signals;
   auto* b = new body_under_way{.run = body, .started = {}, .over = {}};
   spawn([b] { watch_body(*b); }, {.label = "run", .trap_exit = true});

@@ -7,6 +7,7 @@
 #include <coppice/base/log_sink.hpp>
 #include <coppice/otp/start.hpp>
 
+#include "base/pipe_signal.hpp"
 #include "otp/gen_server_core.hpp"
 #include "otp/machine_data.hpp"
 #include "otp/server_data.hpp"
@@ -63,7 +64,7 @@ std::string text_of_object(const message_descriptor* type, const void* object) {
 void append_line(int file, const std::string& line) noexcept {
   std::size_t done = 0;
   while (done < line.size()) {
-    const ssize_t n = ::write(file, line.data() + done, line.size() - done);
+    const ssize_t n = internal::write_without_signal(file, line.data() + done, line.size() - done);
     if (n <= 0) return;
     done += static_cast<std::size_t>(n);
   }

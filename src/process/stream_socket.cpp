@@ -4,6 +4,7 @@
 #include <coppice/base/assert.hpp>
 #include <coppice/process/message.hpp>
 
+#include "base/pipe_signal.hpp"
 #include "process/mailbox.hpp"
 #include "process/system.hpp"
 
@@ -11,7 +12,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -122,23 +122,10 @@ io_result counted_as(counted what, ssize_t n) noexcept {
   return {static_cast<std::size_t>(n), 0};
 }
 
-/// sendfile to somebody who has gone raises SIGPIPE, and knows no MSG_NOSIGNAL: the signal is held back, and taken.
 ssize_t sendfile_without_signal(int to, int from, off_t at, std::size_t bytes) noexcept {
-  sigset_t pipe;
-  sigset_t before;
-  sigset_t pending;
-  ::sigemptyset(&pipe);
-  ::sigaddset(&pipe, SIGPIPE);
-  ::pthread_sigmask(SIG_BLOCK, &pipe, &before);
+  pipe_signal_held held;
   const ssize_t n = ::sendfile(to, from, &at, bytes);
-  const int why = errno;
-  if (n < 0 && why == EPIPE && ::sigpending(&pending) == 0 && ::sigismember(&pending, SIGPIPE) == 1 &&
-      ::sigismember(&before, SIGPIPE) == 0) {
-    const timespec at_once{};
-    ::sigtimedwait(&pipe, nullptr, &at_once);
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  errno = why;
+  if (n < 0 && errno == EPIPE) held.take();
   return n;
 }
 

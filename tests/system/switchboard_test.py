@@ -722,6 +722,25 @@ class SwitchboardTest(unittest.TestCase):
         self.assertLess(read, 2 * rounds)
         self.check_nothing_lost(board)
 
+    def test_pages_of_other_sites_change_nothing_and_do_not_listen(self):
+        board = self.start("--allow-crash", "--allow-restart", "--channels", "2")
+        own = f"http://127.0.0.1:{board.port}"
+
+        def ask(method, path, page, *lines):
+            head = (f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{board.port}", f"Origin: {page}", "Content-Length: 0", *lines)
+            with board.raw("\r\n".join((*head, "", "")).encode()) as s:
+                return status_of(s.recv(65536))
+
+        upgrade = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+        for page in ("http://evil.example", "null", f"https://127.0.0.1:{board.port + 1}", "http://127.0.0.1"):
+            for method, path in (("POST", "/channels"), ("DELETE", "/channels/1"), ("POST", "/crash/ch3"), ("POST", "/admin/restart"), ("DELETE", "/sessions")):
+                self.assertEqual(ask(method, path, page), 403, (method, path, page))
+            self.assertEqual(ask("GET", "/feed", page, *upgrade), 403)
+            self.assertEqual(ask("GET", "/channels", page), 200)
+        self.assertEqual(board.ask("GET", "/channels")[1], {"free": [1, 2], "taken": []})
+        self.assertEqual(ask("POST", "/channels", own), 201)
+        self.assertEqual(ask("GET", "/feed", own, *upgrade), 101)
+
     def test_who_is_no_websocket_gets_426(self):
         board = self.start()
         with board.raw(b"GET /feed HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") as s:
@@ -1011,6 +1030,25 @@ class SwitchboardTest(unittest.TestCase):
         self.assertIn("answered", board.process.stdout.readline())
         with board.process.stderr:
             self.assertNotIn("[error]", board.process.stderr.read())
+
+    def test_it_goes_on_when_nobody_reads_what_it_prints(self):
+        out, end = os.pipe()
+        with subprocess.Popen([PROGRAM, "0"], stdout=end, stderr=subprocess.PIPE, text=True) as board:
+            os.close(end)
+            with os.fdopen(out) as first:
+                port = int(re.search(r":(\d+)", first.readline()).group(1))  # as `| head -1` does
+            board.stderr.close()
+            try:
+                with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)) as connection:
+                    for path, status in (("/healthz", 200), ("/nowhere", 404)):
+                        connection.request("GET", path)
+                        answer = connection.getresponse()
+                        answer.read()
+                        self.assertEqual(answer.status, status)
+                board.send_signal(signal.SIGTERM)
+                self.assertEqual(board.wait(LIMIT), 0)
+            finally:
+                board.kill()
 
     def test_a_second_signal_ends_it_at_once(self):
         board = self.start()

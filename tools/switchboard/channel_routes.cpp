@@ -13,6 +13,7 @@
 #include "page_routes.hpp"
 #include "session.hpp"
 
+#include <coppice/app/cross_origin.hpp>
 #include <coppice/app/health.hpp>
 #include <coppice/otp/supervisor.hpp>
 #include <coppice/process/receive.hpp>
@@ -246,7 +247,8 @@ std::optional<duration> parse_time_to_live(std::string_view text) {
 }
 
 router channel_routes(const settings& s, int generation) {
-  return router{page_routes(), feed_route(generation), metrics_route(),
+  return router{use(refuse_cross_origin({}, failure(403, "the page that asks is of another site"))),
+             page_routes(), feed_route(generation), metrics_route(),
              post("/channels", [idle = s.session_idle](const http_request& r) { return allocate(r, idle); }),
              del("/channels/:number", &release),
              get("/channels", &list),

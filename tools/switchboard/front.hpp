@@ -45,9 +45,10 @@ struct front {
 
   // [init]
   auto init(settings s) {
-    if (!web_server(s).is_running()) web_server().start(s.port);
+    if (!web_server(s).is_running() && !web_server().is_taken_over()) web_server().start(s.port);
+    http_ = web_server().server();
     show_in_feed("front");
-    if (const coppice::pid door = web_server().server().door()) coppice::monitor(door);
+    if (const coppice::pid door = http_.door()) coppice::monitor(door);
     return coppice::ok();
   }
   // [/init]
@@ -63,14 +64,16 @@ struct front {
 
   void terminate(const coppice::exit_reason& why) {
     if (!why.is_quiet()) return;                       // the next front finds it running
-    const coppice::http_server http = web_server().server();
-    const coppice::http_stop_result stopped = web_server().stop(drain_time);
-    const coppice::http_server_statistics all = http.statistics();
+    const auto stopped = web_server().try_stop(drain_time).value_or(coppice::http_stop_result{});  // nothing: another program has it
+    const coppice::http_server_statistics all = http_.statistics();
     std::printf("switchboard: answered %llu requests on %llu connections; closed %zu idle, cut off %zu\n",
                 static_cast<unsigned long long>(all.requests), static_cast<unsigned long long>(all.accepted), stopped.idle_closed, stopped.cut_off);
     std::fflush(stdout);
   }
   auto fields() const { return std::tuple(web_server().port()); }
+
+ private:
+  coppice::http_server http_{};  // of which it tells at the end
 };
 
 }  // namespace switchboard

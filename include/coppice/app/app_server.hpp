@@ -22,6 +22,7 @@
 #include <concepts>
 #include <cstdint>
 #include <exception>
+#include <memory>  // the atom may outlive the app_server for a moment
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -45,7 +46,8 @@ class app_server_error : public std::exception {
     bad_address,
     no_resources,
     take_over_failed,
-    bad_certificate     ///< or its key; at a restart: what ran before goes on
+    bad_certificate,    ///< or its key; at a restart: what ran before goes on
+    taken_over          ///< a restart of what another OS process runs now; a start takes it back
   };
   app_server_error(kind why, std::string what) : what_(std::move(what)), why_(why) {}
   kind why() const noexcept { return why_; }
@@ -58,7 +60,8 @@ class app_server_error : public std::exception {
 
 /// What the atom of an app_server holds.
 struct app_instance {
-  enum phase_of : std::uint8_t { none, starting, running, restarting, stopping };
+  /// taken_over: another OS process has its port and its connections (`http_server_options::take_over`), and nothing is left here.
+  enum phase_of : std::uint8_t { none, starting, running, restarting, stopping, taken_over };
   phase_of phase = none;
   http_server server{};          ///< while it runs
   std::uint64_t generation = 0;  ///< how many handlers there have been
@@ -80,7 +83,7 @@ class app_server {
     requires(makes_handler<F> || (answers_requests<F> && std::copy_constructible<F>))
   explicit app_server(F application, http_server_options options = {})
       : options_(std::move(options)), make_(maker_from(std::move(application))) {
-    instance_.reset({.port = options_.port});
+    instance_->reset({.port = options_.port});
   }
   /// Stops at once.
   ~app_server();
@@ -92,7 +95,7 @@ class app_server {
   int start() { return try_start().value(); }
   int start(int port) { return try_start(port).value(); }
   int start(std::string_view port) { return try_start(port).value(); }
-  result<int, app_server_error> try_start() { return try_start(instance_->port); }
+  result<int, app_server_error> try_start() { return try_start(now()->port); }
   result<int, app_server_error> try_start(int port);
   result<int, app_server_error> try_start(std::string_view port);
 
@@ -109,16 +112,20 @@ class app_server {
   http_restart_result restart(duration limit = 5s) { return try_restart(limit).value(); }
   result<http_restart_result, app_server_error> try_restart(duration limit = 5s);
 
-  bool is_running() const { return instance_->is_running(); }
+  /// False, too, once another OS process has taken over and the last connection here is gone.
+  bool is_running() const { return now()->is_running(); }
+  /// Another OS process has taken over, and nobody has started it here since.
+  bool is_taken_over() const { return now()->phase == app_instance::taken_over; }
   /// On which it runs, or ran last.
-  int port() const { return instance_->port; }
+  int port() const { return now()->port; }
   /// The running server, or one that is none.
-  http_server server() const { return instance_->server; }
+  http_server server() const { return now()->server; }
   /// To look at, and to watch.
-  atom<app_instance>& instance() noexcept { return instance_; }
+  atom<app_instance>& instance() noexcept { return *instance_; }
 
   /// As a child: its process starts it on `port` and, at an orderly end, stops it with `limit`. If that process crashes, the server runs
-  /// on, and the next one takes it over: no outage. The app_server has to outlive the supervisor.
+  /// on, and the next one takes it over: no outage. One that starts when another OS process has taken over leaves it there. The app_server
+  /// has to outlive the supervisor.
   child_spec child(int port, duration limit = 5s, const child_options& options = {});
 
  private:
@@ -129,12 +136,13 @@ class app_server {
     else
       return [copied = std::move(f)] { return http_handler(F(copied)); };
   }
+  view<app_instance> now() const { return **instance_; }
   result<http_handler, app_server_error> make_handler();
   result<app_instance, app_server_error> claim(app_instance::phase_of wanted);
 
   http_server_options options_;
   function<http_handler()> make_;  // by whoever has claimed the instance
-  atom<app_instance> instance_;
+  std::shared_ptr<atom<app_instance>> instance_ = std::make_shared<atom<app_instance>>();  // also of who waits for a take-over
 };
 
 }  // namespace coppice

@@ -53,7 +53,8 @@ struct http_server_options {
   /// A socket that listens already and belongs to the server from now on: `port` and `address` are not looked at.
   int listen_fd = -1;
   /// Where this server takes over from the one that runs, if there is one, and waits for the one that will take over from it: a path in
-  /// a directory that is the user's own (0700). Empty: neither (docs/guide/restarting.md).
+  /// a directory that is the user's own (0700). Empty: neither. Sockets move, what the program has in memory does not
+  /// (docs/guide/restarting.md).
   std::string take_over{};
   duration take_over_timeout = 30s;          ///< for a successor to get ready, then for requests under way to end
   runtime* in = nullptr;                     ///< null: the running process's, or the thread's, runtime
@@ -151,6 +152,8 @@ class http_server {
   /// Who waits for a successor (`http_server_options::take_over`); nobody without that. It ends with `shutdown: taken over` when another
   /// OS process has taken over: this server has stopped then. To be monitored.
   pid door() const noexcept;
+  /// Whether another OS process has taken over: it has the port and the connections; this server has stopped, or does so just now.
+  bool is_taken_over() const noexcept;
   /// Whether the calling process is one of its handlers'.
   bool is_answering_here() const noexcept;
 

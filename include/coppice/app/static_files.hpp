@@ -22,8 +22,8 @@ struct file_options {
 };
 
 /// The files of the folder `root`, under a path that ends with `/*`.
-/// Several ranges in one request are answered with the whole file, as RFC 9110 allows: hardly a client asks for them, and answers
-/// many times as large as the file have been an attack.
+/// Several ranges in one request come as multipart/byteranges. Those that overlap or lie close together come as one; more than 16, or parts that
+/// would take as much as the file, are answered with the whole of it: an answer is never larger than that.
 /// Fails:  std::system_error when `root` cannot be opened; std::invalid_argument for a path that ends otherwise.
 /// Cost:   up to 64 KiB are read and sent with the head; more goes from the system's cache to the socket without a copy.
 route files(std::string path, const std::string& root, file_options options = {});

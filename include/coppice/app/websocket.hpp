@@ -10,7 +10,7 @@
 //     })
 //
 // When the handler returns, the connection is closed with 1000; when it throws, with 1011 and a report. A server that stops closes with 1001
-// (a restart with 1012, when its limit has passed): then the handler's next read, receive or send finds it closed.
+// (a restart and a take-over with 1012, when their limit has passed): then the handler's next read, receive or send finds it closed.
 #pragma once
 
 #include <coppice/app/http_handler.hpp>
@@ -78,6 +78,9 @@ struct websocket_options {
   duration close_timeout = 5s;  ///< for the client's answer to a close
   bool deflate = false;         ///< per-message deflate, where the client offers it: some 50 KiB for each connection
   std::vector<std::string> protocols{};  ///< subprotocols spoken here, the preferred first
+  /// Other sites whose pages may connect, as `https://app.example.com`; `*`: all. Pages of this site may, and what is no browser; the rest gets
+  /// 403 (cross_origin.hpp says who is who). Browsers keep no foreign page from connecting by themselves, and send the user's cookies along.
+  std::vector<std::string> allowed_origins{};
 };
 
 namespace detail {
@@ -149,6 +152,7 @@ http_handler websocket_handler(ws_handler handler, websocket_options options);
 }  // namespace detail
 
 /// A route that takes WebSockets. Who asks for it otherwise gets 426.
+/// Fails: std::invalid_argument for an allowed origin that is none.
 template <class F>
 requires std::is_invocable_v<const std::decay_t<F>&, ws_connection&>
 route websocket(std::string path, F&& f, websocket_options options = {}) {

@@ -138,7 +138,8 @@ struct run_options {
 
 /// A whole program: reads the configuration (`log.form`, `log.level` and `stop.timeout` are known without being declared), starts
 /// `what`, and waits until it ends or SIGTERM or SIGINT comes; then stops all applications in reverse order. A second signal
-/// ends the program at once. Tells systemd, if that started it, when it is ready, when it stops, and that it lives.
+/// ends the program at once. Meanwhile SIGPIPE is ignored, unless the program has said something else about it: nobody need read what it
+/// prints. Tells systemd, if that started it, when it is ready, when it stops, and that it lives.
 /// Returns:  what main should: 0 after an orderly stop; 1 if something did not start, ended in a way that stops all, or did not
 ///           stop in time; 2 for a wrong configuration, which is told on stderr.
 /// Fails:    std::logic_error in a process, and while another `run` runs.

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
@@ -122,6 +123,36 @@ TEST_CASE("EX-124 EX-122 SIGTERM and SIGINT stop all applications in reverse sta
     CHECK(diary::take() == words{"store here", "shop 8", "shop stops", "store stops"});
     CHECK_FALSE(detail::resolve("shop"));
   }
+}
+
+TEST_CASE("EX-124 a program goes on when nobody reads what it prints") {
+  program p;
+  application app = shop();
+  app.started = [](const config&) {
+    for (int i = 0; i < 3; ++i) {
+      std::puts("hello");
+      if (std::fflush(stdout) == 0) diary::note("somebody reads");
+    }
+    diary::note("goes on");
+    signal_us();
+  };
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  close(ends[0]);
+  std::fflush(stdout);
+  const int saved = dup(STDOUT_FILENO);
+  dup2(ends[1], STDOUT_FILENO);
+  close(ends[1]);
+  const int status = p.run(app);
+  std::clearerr(stdout);
+  dup2(saved, STDOUT_FILENO);
+  close(saved);
+  CHECK(status == 0);
+  CHECK(diary::take() == words{"shop 8", "goes on", "shop stops"});
+  struct sigaction after{};
+  sigaction(SIGPIPE, nullptr, &after);
+  const bool is_default = after.sa_handler == SIG_DFL;
+  CHECK(is_default);                               // it was ignored only meanwhile
 }
 
 TEST_CASE("EX-120 run reads the command line, also for what the application needs") {

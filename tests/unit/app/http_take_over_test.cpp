@@ -2,7 +2,9 @@
 //
 // A server that passes its listener and its connections to another one, over the socket that it would use between OS processes, and what
 // becomes of that when the other one is somebody else, is slow, or dies. System tests do it with two programs.
+#include <coppice/app/app_server.hpp>
 #include <coppice/app/http_server.hpp>
+#include <coppice/app/websocket.hpp>
 #include <coppice/process/process.hpp>
 #include <coppice/process/receive.hpp>
 
@@ -10,6 +12,7 @@
 
 #include "support/eventually.hpp"
 #include "support/http/http_world.hpp"
+#include "support/http/ws_client.hpp"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -20,6 +23,7 @@
 #include <atomic>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -194,6 +198,61 @@ TEST_CASE("who is taken over says so to those who monitor its door") {
   receive(when([&](const down& d) { return d.ref == ref; }, [&](const down& d) { end = d.reason; }));
   CHECK(end.is_quiet());
   CHECK(to_text(end).find("taken over") != std::string::npos);
+}
+
+TEST_CASE("WebSockets are told to come again when the time for a take-over is up") {
+  const place at;
+  http_world first(router{websocket("/echo", [](ws_connection& ws) { while (const auto m = ws.read()) ws.send(m->data); })},
+                   standing_at(at, {.take_over_timeout = 300ms}));
+  testing::ws_client c(first.server.port(), "/echo");
+  world second(2, at, {.port = 0});
+  c.send("still");
+  CHECK(c.read() == "still");
+  CHECK(c.read_close() == 1012);
+  CHECK(eventually([&] { return first.server.is_taken_over() && first.server.statistics().connections == 0; }));
+  CHECK_FALSE(second.server.is_taken_over());
+}
+
+TEST_CASE("an app_server that was taken over does not run any more, and may take back") {
+  gate = false;
+  at_gate = 0;
+  const place at;
+  runtime rt{{.workers = 2}};
+  app_server first(handler(1), standing_at(at, {.port = 0, .in = &rt}));
+  app_server second(handler(2), standing_at(at, {.port = 0, .in = &rt}));
+  std::vector<app_instance::phase_of> phases;
+  std::mutex phases_lock;
+  first.instance().add_watch("test", [&](std::string_view, const auto&, const app_instance&, const app_instance& now) {
+    const std::lock_guard held(phases_lock);
+    phases.push_back(now.phase);
+  });
+  const int port = first.start();
+  http_client slow(static_cast<std::uint16_t>(port));
+  slow.send(get_request("/gate"));
+  CHECK(eventually([] { return at_gate == 1; }));
+  CHECK(second.start() == port);
+  http_client kept(static_cast<std::uint16_t>(port));
+  CHECK(first.is_running());                       // a request is under way in it
+  gate = true;
+  CHECK(slow.read().body == "1");
+  CHECK(eventually([&] { return !first.is_running(); }));
+  CHECK(first.is_taken_over());
+  CHECK(first.port() == port);
+  CHECK_FALSE(first.server());
+  CHECK(first.try_stop().error().why() == app_server_error::not_running);
+  CHECK(first.try_restart().error().why() == app_server_error::taken_over);
+  CHECK(kept.ask(get_request("/")).body == "2");
+  CHECK(second.is_running());
+  {
+    const std::lock_guard held(phases_lock);
+    CHECK(phases == std::vector{app_instance::starting, app_instance::running, app_instance::taken_over});
+  }
+  CHECK(first.start() == port);                    // takes back
+  CHECK(eventually([&] { return second.is_taken_over(); }));
+  CHECK(kept.ask(get_request("/")).body == "1");
+  first.stop();
+  CHECK(first.instance()->phase == app_instance::none);
+  CHECK(second.is_taken_over());
 }
 
 TEST_CASE("one after the other takes over under load, and no request fails") {

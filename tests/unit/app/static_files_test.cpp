@@ -24,7 +24,7 @@
 
 using namespace coppice;
 using namespace coppice::testing;
-using coppice::internal::byte_range;
+using coppice::internal::byte_ranges;
 namespace fs = std::filesystem;
 
 namespace {
@@ -65,6 +65,15 @@ struct file_world : folder, http_world {
   }
   int status_of(std::string_view name, std::string_view lines = {}) const { return ask_for(name, lines).status; }
 };
+
+/// The parts as text, or `whole`, or `none`.
+std::string judged(std::string_view text, std::uint64_t size = 1000, std::uint64_t part_cost = 10) {
+  const byte_ranges r = internal::parse_byte_ranges(text, size, part_cost);
+  if (r.kind != byte_ranges::parts) return r.kind == byte_ranges::whole ? "whole" : "none";
+  std::string all;
+  for (const auto& p : r.all) all += (all.empty() ? "" : " ") + std::to_string(p.first) + "-" + std::to_string(p.last);
+  return all;
+}
 
 }  // namespace
 
@@ -141,18 +150,13 @@ TEST_CASE("a part of a file is 206, one behind its end 416, anything else the wh
   CHECK(part("bytes=0-99").header("Content-Range") == "bytes 0-9/10");
   CHECK(part("bytes=10-").status == 416);
   CHECK(part("bytes=10-").header("Content-Range") == "bytes */10");
-  CHECK(part("bytes=0-1,4-5").status == 200);
-  CHECK(part("bytes=0-1,4-5").body == "0123456789");
+  CHECK(part("bytes=0-1,4-5").body == "012345");   // one part: its own head would be longer than what lies between
+  CHECK(part("bytes=0-1,4-5").header("Content-Range") == "bytes 0-5/10");
   CHECK(part("chunks=0-1").status == 200);
   CHECK(w.ask_for("empty", "Range: bytes=0-\r\n").status == 416);
 }
 
 TEST_CASE("ranges mean what the standard says") {
-  const auto judged = [](std::string_view text, std::uint64_t size) {
-    const byte_range r = internal::parse_byte_range(text, size);
-    if (r.kind == byte_range::part) return std::to_string(r.first) + "-" + std::to_string(r.last);
-    return std::string(r.kind == byte_range::whole ? "whole" : "none");
-  };
   CHECK(judged("bytes=0-0", 10) == "0-0");
   CHECK(judged("Bytes = 1 - 3", 10) == "1-3");
   CHECK(judged("bytes=9-9", 10) == "9-9");
@@ -163,10 +167,82 @@ TEST_CASE("ranges mean what the standard says") {
   CHECK(judged("bytes=99999999999999999999999999-", 10) == "none");
   CHECK(judged("bytes=-99999999999999999999999999", 10) == "0-9");
   for (const char* none : {"", "bytes", "bytes=", "bytes=-", "bytes=5", "bytes=5-4", "bytes=a-b", "bytes=1-2-3",
-                           "bytes=+1-2", "bytes=0x1-2", "bytes=1-2,", "bytes=--1", "lines=1-2"})
+                           "bytes=+1-2", "bytes=0x1-2", "bytes=--1", "lines=1-2", "bytes=,", "bytes=1-2,x", "bytes=1-2;3-4", "bytes=1-2 3-4"})
     CHECK_MESSAGE(judged(none, 10) == "whole", none);
   CHECK(judged("bytes=0-", 0) == "none");
   CHECK(judged("bytes=-1", 0) == "none");
+  CHECK(judged("bytes=1-2,", 10) == "1-2");        // a list of HTTP may have empty places
+  CHECK(judged("bytes= , 1-2 ,, 5-6", 10, 0) == "1-2 5-6");
+}
+
+TEST_CASE("several ranges are as many parts as are worth it") {
+  CHECK(judged("bytes=0-9,100-109,-10") == "0-9 100-109 990-999");
+  CHECK(judged("bytes=100-109,0-9") == "100-109 0-9");             // in the order of the request
+  CHECK(judged("bytes=0-9,5-20") == "0-20");
+  CHECK(judged("bytes=0-9,20-29") == "0-29");                      // ten between them
+  CHECK(judged("bytes=0-9,21-29") == "0-9 21-29");
+  CHECK(judged("bytes=21-29,0-9") == "21-29 0-9");
+  CHECK(judged("bytes=500-509,0-9,100-109,5-104") == "500-509 0-109");
+  CHECK(judged("bytes=100-109,0-9,5-104") == "0-109");
+  CHECK(judged("bytes=0-0,0-0,0-0") == "0-0");
+  CHECK(judged("bytes=0-9,2000-2010") == "0-9");                   // behind the end: left out
+  CHECK(judged("bytes=2000-,3000-,-0") == "none");
+  CHECK(judged("bytes=0-489,511-999") == "0-489 511-999");
+  CHECK(judged("bytes=0-489,510-999") == "whole");                 // both together would not be shorter
+  CHECK(judged("bytes=0-,0-,0-,0-") == "0-999");
+  std::string sixteen = "bytes=0-0";
+  for (int i = 1; i < 16; ++i) sixteen += "," + std::to_string(20 * i) + "-" + std::to_string(20 * i);
+  CHECK(judged(sixteen) == judged(sixteen + ","));
+  CHECK(judged(sixteen).ends_with("300-300"));
+  CHECK(judged(sixteen + ",990-990") == "whole");
+  CHECK(judged(sixteen + ",9990-9990") == "whole");
+  constexpr std::uint64_t largest = ~std::uint64_t{0};
+  CHECK(judged("bytes=0-0,-1", largest) == "0-0 18446744073709551614-18446744073709551614");
+}
+
+TEST_CASE("several parts of a file are told from each other") {
+  file_world w;
+  std::string text;
+  for (int i = 0; i < 2000; ++i) text += static_cast<char>('a' + i % 26);
+  w.write("root/letters.txt", text);
+  const http_answer a = w.ask_for("letters.txt", "Range: bytes=1000-1009,0-4,-3\r\n");
+  CHECK(a.status == 206);
+  const std::string type = a.header("Content-Type");
+  const std::string_view mark = "multipart/byteranges; boundary=";
+  REQUIRE(type.starts_with(mark));
+  const std::string boundary = type.substr(mark.size());
+  CHECK(boundary.size() >= 16);
+  CHECK(a.header("Content-Range").empty());
+  const auto part = [&](std::string_view range, std::string_view bytes) {
+    return "--" + boundary + "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: bytes " + std::string(range) + "/2000\r\n\r\n" + std::string(bytes) + "\r\n";
+  };
+  CHECK(a.body == part("1000-1009", text.substr(1000, 10)) + part("0-4", "abcde") + part("1997-1999", text.substr(1997)) + "--" + boundary + "--\r\n");
+  CHECK(a.header("Content-Length") == std::to_string(a.body.size()));
+  CHECK(a.header("ETag").starts_with('"'));
+  CHECK(w.ask_for("letters.txt", "Range: bytes=0-4,-3\r\n").header("Content-Type") != type);  // another one each time
+  const std::string tag = a.header("ETag");
+  CHECK(w.status_of("letters.txt", "Range: bytes=0-4,-3\r\nIf-Range: " + tag + "\r\n") == 206);
+  const http_answer changed = w.ask_for("letters.txt", "Range: bytes=0-4,-3\r\nIf-Range: \"x\"\r\n");
+  CHECK(changed.status == 200);
+  CHECK(changed.body == text);
+  CHECK(w.status_of("letters.txt", "Range: bytes=0-4,-3\r\nIf-None-Match: " + tag + "\r\n") == 304);
+  CHECK(w.status_of("letters.txt", "Range: bytes=5000-,6000-\r\n") == 416);
+}
+
+TEST_CASE("large parts go through, one after the other, and the connection goes on") {
+  file_world w;
+  http_client c = w.client();
+  for (int i = 0; i < 2; ++i) {
+    const http_answer a = c.ask(get_request("/f/large.bin", "Range: bytes=0-999999,1500000-2499999,-4\r\n"));
+    CHECK(a.status == 206);
+    CHECK(a.header("Content-Length") == std::to_string(a.body.size()));
+    CHECK(a.body.size() > 2'000'004);
+    CHECK(a.body.size() < 2'001'000);
+    CHECK(a.body.find("Content-Range: bytes 1500000-2499999/3000003\r\n\r\nxxx") != std::string::npos);
+    CHECK(a.body.find("Content-Range: bytes 2999999-3000002/3000003\r\n\r\nxend\r\n--") != std::string::npos);
+  }
+  CHECK(c.ask(get_request("/")).body == "hello");
+  CHECK(w.server.statistics().failed == 0);
 }
 
 TEST_CASE("conditions on the tag and the date are kept to") {

@@ -239,6 +239,26 @@ TEST_CASE("a request that is none for a WebSocket is told so") {
   CHECK(w.ask(ws_request("/nowhere")).status == 404);
 }
 
+TEST_CASE("a page of another site cannot connect, unless it is allowed to") {
+  ws_world w;
+  const std::string scheme = certificates_of_worlds().empty() ? "http" : "https";
+  const std::string port = std::to_string(w.server.port());
+  const auto status_for = [&](const ws_world& of, std::string_view origin) {
+    http_client c = of.client();
+    c.send("GET /echo HTTP/1.1\r\nHost: localhost:" + port + "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + std::string(origin) + "\r\n");
+    return c.read(true).status;
+  };
+  CHECK(status_for(w, "") == 101);
+  CHECK(status_for(w, "Origin: " + scheme + "://localhost:" + port + "\r\n") == 101);
+  for (const char* page : {"http://evil.com", "null", "http://localhost", "https://localhost:1"})
+    CHECK_MESSAGE(status_for(w, "Origin: " + std::string(page) + "\r\n") == 403, page);
+  const ws_world open({.allowed_origins = {"http://friend.example"}});
+  CHECK(status_for(open, "Origin: http://friend.example\r\n") == 101);
+  CHECK(status_for(open, "Origin: http://evil.com\r\n") == 403);
+  CHECK(w.all_is_quiet());
+}
+
 TEST_CASE("the request stays with the handler, and a subprotocol is agreed on") {
   ws_world w;
   ws_client c = w.connect("/rooms/a%20b?as=me", "X-Test: yes\r\nSec-WebSocket-Protocol: chat.v1, chat.v2\r\n");

@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 #include <cerrno>
+#include <csignal>
 #include <string>
+#include <utility>
 #include <vector>
 
 using coppice::log_level;
@@ -55,9 +57,10 @@ class captured_stderr {
   ~captured_stderr() {
     dup2(saved_, STDERR_FILENO);
     close(saved_);
-    close(ends_[0]);
+    if (ends_[0] >= 0) close(ends_[0]);
     close(ends_[1]);
   }
+  void close_reader() { close(std::exchange(ends_[0], -1)); }
   std::string take() {
     std::string text;
     char buffer[4096];
@@ -203,6 +206,25 @@ TEST_CASE("log_sink: a stuck stderr loses reports instead of stopping the progra
   (void)stderr_pipe.take();
   coppice::write_report(crash());
   CHECK(stderr_pipe.take() == "(lost because stderr took no more: 2)\n" + crash().text());
+}
+
+TEST_CASE("log_sink: a stderr that nobody reads any more loses reports and raises no signal") {
+  static volatile std::sig_atomic_t signals = 0;
+  const auto usual = std::signal(SIGPIPE, [](int) { signals = signals + 1; });
+  {
+    captured_stderr stderr_pipe;
+    stderr_pipe.close_reader();
+    errno = 42;
+    coppice::write_report(crash());
+    CHECK(errno == 42);
+  }
+  CHECK(signals == 0);
+  std::raise(SIGPIPE);                             // one that is meant still arrives
+  CHECK(signals == 1);
+  std::signal(SIGPIPE, usual);
+  captured_stderr stderr_pipe;
+  coppice::write_report(crash());
+  CHECK(stderr_pipe.take() == "(lost because stderr took no more: 1)\n" + crash().text());
 }
 
 TEST_CASE("log_sink: a report larger than a pipe's atomic write arrives whole") {
