@@ -18,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 using namespace coppice;
@@ -102,6 +103,24 @@ TEST_CASE("what cannot be done has a reason of its own") {
 
   app_server nowhere([] { return text("x"); }, {.address = "nowhere", .in = &w.rt});
   CHECK(why(nowhere.try_start(0)) == app_server_error::bad_address);
+  app_server no_door([] { return text("x"); }, {.take_over = "/proc/nowhere/socket", .in = &w.rt});
+  CHECK(why(no_door.try_start(0)) == app_server_error::take_over_failed);
+  CHECK_FALSE(no_door.is_running());
+}
+
+TEST_CASE("a port that one may not have, and a system without descriptors, are told apart") {
+  world w;
+  if (::geteuid() != 0) CHECK(why(w.app.try_start(1)) == app_server_error::not_permitted);
+  rlimit usual{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &usual) == 0);
+  const int port = w.app.start();                  // what it needs for sockets is there
+  w.app.stop();
+  const rlimit none{.rlim_cur = 3, .rlim_max = usual.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const auto failed = w.app.try_start(port);
+  ::setrlimit(RLIMIT_NOFILE, &usual);
+  CHECK(why(failed) == app_server_error::no_resources);
+  CHECK(w.app.start(port) == port);
 }
 
 TEST_CASE("a handler that cannot be made leaves all as it was") {

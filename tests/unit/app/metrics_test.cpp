@@ -8,9 +8,11 @@
 #include <coppice/base/log_sink.hpp>
 #include <coppice/otp/gen_server.hpp>
 #include <coppice/otp/supervisor.hpp>
+#include <coppice/otp/task.hpp>
 #include <coppice/process/process.hpp>
 #include <coppice/process/receive.hpp>
 #include <coppice/state/agent.hpp>
+#include <coppice/state/atom.hpp>
 #include <coppice/state/ref.hpp>
 #include <coppice/state/transaction.hpp>
 
@@ -23,7 +25,9 @@
 #include <atomic>
 #include <limits>
 #include <stdexcept>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using namespace coppice;
@@ -168,6 +172,61 @@ TEST_CASE("metrics: what waits in a server's mailbox") {
   stop(server);
 }
 
+TEST_CASE("metrics: what the workers do") {
+  runtime rt({.workers = 1});
+  const runtime_scope in(rt);
+  const metrics all({.in = &rt});
+  CHECK(eventually([&] { return now_of(all).value("coppice_scheduler_parked_workers") == 1; }));
+  const growth turns(all, "coppice_scheduler_turns_total");
+  const growth slept(all, "coppice_scheduler_parked_seconds_total");
+  CHECK(eventually([&] { return slept.now() > 0; }));  // also of a sleep that goes on
+  double queued = 0;
+  double parked = 1;
+  async([&] {
+    std::vector<pid> waiting;
+    for (int i = 0; i < 50; ++i) waiting.push_back(spawn([] {}));
+    const prometheus_text now = now_of(all);  // the only worker is here
+    queued = now.value("coppice_scheduler_run_queue");
+    parked = now.value("coppice_scheduler_parked_workers");
+  }).await();
+  CHECK(queued >= 49);                             // one may lie where the worker looks first
+  CHECK(parked == 0);
+  CHECK(turns.now() >= 50);
+  CHECK(eventually([&] { return now_of(all).value("coppice_scheduler_run_queue") == 0; }));
+}
+
+TEST_CASE("metrics: a worker that takes of another one's queue") {
+  world w;
+  const growth steals(w.all, "coppice_scheduler_steals_total");
+  CHECK(eventually([&] {
+    async([] {
+      std::atomic<int> left = 20;
+      for (int i = 0; i < 20; ++i)
+        spawn([&] {
+          const std::int64_t until = detail::sync::now() + 1'000'000;
+          while (detail::sync::now() < until) {}
+          --left;
+        });
+      while (left > 0) yield();
+    }).await();
+    return steals.now() > 0;
+  }));
+}
+
+TEST_CASE("metrics: changes of atoms that came second") {
+  world w;
+  const growth conflicts(w.all, "coppice_atom_conflicts_total");
+  atom<std::string> a("x");
+  a.swap([](const std::string& s) { return s + "y"; });
+  CHECK(conflicts.now() == 0);
+  for (int i = 0; i < 3; ++i)
+    a.swap([&, first = true](const std::string& s) mutable {
+      if (std::exchange(first, false)) a.reset("z");
+      return s + "y";
+    });
+  CHECK(conflicts.now() == 3);
+}
+
 TEST_CASE("metrics: transactions that commit, begin anew, and give up") {
   world w;
   const growth committed(w.all, "coppice_transactions_total", {{"outcome", "committed"}});
@@ -235,6 +294,7 @@ TEST_CASE("metrics: requests are counted by the route's own path; what clients m
     return now_of(w.all).value("coppice_http_requests_total", {{"route", route}, {"method", method}, {"status", status}});
   };
   const growth bytes(w.all, "coppice_socket_bytes_total", {{"direction", "in"}});
+  const growth connections(w.all, "coppice_http_connections_total");
   const double unknown = series("(none)", "GET", "404");
   const double odd = series("(none)", "OTHER", "404");
   http_client c(server.port());
@@ -253,6 +313,7 @@ TEST_CASE("metrics: requests are counted by the route's own path; what clients m
   CHECK(series("(none)", "OTHER", "404") - odd == 300);
   CHECK(bytes.now() > 900 * 40);
   CHECK(now_of(w.all).value("coppice_http_connections") == 1);
+  CHECK(connections.now() == 1);
 
   const http_answer shown = c.ask(request("GET", "/metrics"));
   CHECK(shown.header("Content-Type") == "text/plain; version=0.0.4; charset=utf-8");
