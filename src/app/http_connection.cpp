@@ -20,7 +20,9 @@
 #include "app/http_loan.hpp"
 #include "app/http_parser.hpp"
 #include "app/http_writer.hpp"
+#include "app/quick_clock.hpp"
 #include "app/read_buffer.hpp"
+#include "app/thread_spare.hpp"
 #include "process/mailbox.hpp"
 #include "process/signal.hpp"
 #include "process/spawn.hpp"
@@ -88,7 +90,7 @@ connection::~connection() {
     if (!loan->is_over()) send_exit(loan->borrower, pid{}, exit_reason::kill);
     loan->drop();
   }
-  if (exchange != nullptr) exchange->drop();
+  if (exchange != nullptr) exchange->leave();
   drop_buffer(buffer);
   sock.close();
   if (listed) {
@@ -152,7 +154,8 @@ http_response last_answer(int status, std::string_view why) {
 /// One look at the socket, from the first byte read to the answers sent.
 class look {
  public:
-  look(connection& c, slot& self) noexcept : c_(c), self_(self) {}
+  look(connection& c, slot& self) : c_(c), self_(self) {}
+  look(const look&) = delete;
   /// False: the connection is over.
   bool run();
   /// The loan is over: deals with how it went, then goes on as run does.
@@ -173,10 +176,10 @@ class look {
   bool grant(own_exchange& x);
   void reclaim(http_loan& loan);
   step run_handler(own_exchange& x);
-  step finish(const http_exchange& x, const http_response& r);
+  step finish(const http_exchange& x, const http_response& r, std::int64_t now = sync::now());
   step end_loan(http_loan& loan, http_exchange* x);
   http_response failed(http_response r);
-  void answer(const http_response& r, const answer_form& form);
+  void answer(const http_response& r, const answer_form& form, std::int64_t now);
   step refuse(const refusal& why);
   step close_softly();
   void begin_lingering();
@@ -188,7 +191,8 @@ class look {
 
   connection& c_;
   slot& self_;
-  std::string out_;
+  const reused_text room_;
+  std::string& out_ = *room_;  // answers on their way
   bool empty_ = false;     // nothing more to read just now
   bool ended_ = false;     // the client will send no more
   bool broken_ = false;    // nothing can be sent any more
@@ -196,6 +200,7 @@ class look {
   bool answered_ = false;  // a request was dealt with
 };
 
+constexpr std::int64_t clock_slack = 1'000'000;  // ns, more than the quick clock may be wrong by
 constexpr int longest_look = 16;  // buffers read before others get their turn
 constexpr std::size_t most_held_back = 64 * 1024;
 constexpr std::int64_t patience = 1'000'000;  // ns: answers wait so long for the next one of a pipeline
@@ -321,7 +326,7 @@ look::step look::run_one(std::string_view head) {
     if (const refusal why = take_body(x)) return why.status < 0 ? step::over : refuse(why);
     clock_is_fresh = false;
   }
-  x->since = clock_is_fresh ? here().clock : sync::now();
+  x->since = clock_is_fresh ? here().clock : quick_now();
   return run_handler(x);
 }
 
@@ -353,13 +358,13 @@ look::step look::run_handler(own_exchange& x) {
     return finish(*x, failed(last_answer(503, c_.core.is_running() ? "the server was restarted" : "the server stops")));
   if (grant(x)) return step::lent;
   if (broken_) return step::over;
-  return finish(*x, x->answered ? std::move(x->response) : failed(plain_answer(500)));
+  return x->answered ? finish(*x, *x->response, x->over) : finish(*x, failed(plain_answer(500)));
 }
 
 /// Sends the answer to the request of `x`.
-look::step look::finish(const http_exchange& x, const http_response& r) {
+look::step look::finish(const http_exchange& x, const http_response& r, std::int64_t now) {
   const answer_form form = form_for(x, r);
-  answer(r, form);
+  answer(r, form, now);
   return form.close ? close_softly() : step::next_request;
 }
 
@@ -399,6 +404,8 @@ bool look::grant(own_exchange& x) {
   c_.count_request();
   lend(*loan, sync::never);
   x->loan = loan;
+  slot& asking = *x->asking;
+  const std::uint64_t number = x->asking_number;
   std::uint32_t asks = http_exchange::asks;
   if (!x->state.cas(asks, http_exchange::lent, sync::seq_cst)) {  // it was killed
     reclaim(*loan);
@@ -406,9 +413,8 @@ bool look::grant(own_exchange& x) {
     loan->drop();
     return false;
   }
-  http_exchange* shared = x.release();
-  wake(*shared->asking, shared->asking_number);
-  shared->drop();
+  x.release();                                     // it is the request's process's now
+  wake(asking, number);
   return true;
 }
 
@@ -443,7 +449,7 @@ bool look::take_back() {
   heard_ = true;
   const step s = end_loan(loan, x);
   loan.drop();
-  if (x != nullptr) x->drop();
+  if (x != nullptr) x->leave();
   if (s == step::over || broken_) return c_.phase == connection::lingering;
   return run();
 }
@@ -451,7 +457,7 @@ bool look::take_back() {
 look::step look::end_loan(http_loan& loan, http_exchange* x) {
   const bool written = loan.used_for() != http_loan::handling;
   if (!written && x != nullptr) {
-    if (loan.outcome == http_loan::unwritten) return finish(*x, x->response);
+    if (loan.outcome == http_loan::unwritten) return finish(*x, *x->response);
     return finish(*x, failed(last_answer(c_.overdue ? 503 : 500, c_.overdue ? "the answer took too long" : "")));
   }
   switch (loan.outcome) {
@@ -524,23 +530,23 @@ bool watch_loan(connection& c) {
 
 // --- answers ---------------------------------------------------------------------------------------------------------
 
-void look::answer(const http_response& r, const answer_form& form) {
+void look::answer(const http_response& r, const answer_form& form, std::int64_t now) {
   answered_ = true;
   c_.count_request();
   c_.core.requests.fetch_add(1, sync::relaxed);
-  if (append_response(out_, r, form)) return;
+  if (append_response(out_, r, form, now)) return;
   c_.core.failed.fetch_add(1, sync::relaxed);
   write_report(
       {.level = log_level::error,
        .kind = "http",
        .headline = "http_server: a response with a line break in a header, or without a proper status, became a 500"});
-  append_response(out_, plain_answer(500), form);
+  append_response(out_, plain_answer(500), form, now);
 }
 
 /// The request cannot be understood, or not be taken: one last answer.
 look::step look::refuse(const refusal& why) {
   counts_of_refused().add(http_method::other, why.status, 0);
-  answer(plain_answer(why.status, why.why), {.close = true});
+  answer(plain_answer(why.status, why.why), {.close = true}, sync::now());
   flush();
   begin_lingering();
   return step::over;
@@ -620,7 +626,8 @@ bool linger(connection& c) {
 
 /// Returns: false when the connection is over.
 bool serve(connection& c, slot& self) {
-  here().clock = sync::now();
+  here().clock = quick_now();
+  if (c.deadline - clock_slack <= here().clock) here().clock = sync::now();  // it may be time, and is not to be so by a little
   if (c.phase == connection::lent) {
     if (c.loan->used_for() != http_loan::websocket)
       c.loan->sock.clear_notice();  // else: nothing that arrives is our business

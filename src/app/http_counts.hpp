@@ -9,6 +9,7 @@
 #include <coppice/app/http_message.hpp>
 #include <coppice/base/detail/sync.hpp>
 
+#include "app/quick_clock.hpp"
 #include "process/class_counts.hpp"
 
 #include <cstdint>
@@ -50,9 +51,12 @@ void for_each_route(void (*visit)(void* context, const route_counts& of), void* 
 /// Counts one request when its handler is done with it, however that goes.
 class request_count {
  public:
-  /// `since`: when its handler's time began.
-  request_count(http_method asked, std::int64_t since) noexcept : asked_(asked), since_(since) {}
-  ~request_count() { (route != nullptr ? *route : counts_of_unrouted()).add(asked_, status, sync::now() - since_); }
+  /// `since`: when its handler's time began. `over`: gets the time of its end.
+  request_count(http_method asked, std::int64_t since, std::int64_t& over) noexcept : asked_(asked), since_(since), over_(over) {}
+  ~request_count() {
+    over_ = quick_now();
+    (route != nullptr ? *route : counts_of_unrouted()).add(asked_, status, over_ > since_ ? over_ - since_ : 0);
+  }
   request_count(const request_count&) = delete;
   route_counts* route = nullptr;         // set by a router
   int status = 503;                      // unless the handler gets to its end
@@ -60,6 +64,7 @@ class request_count {
  private:
   const http_method asked_;
   const std::int64_t since_;
+  std::int64_t& over_;
 };
 
 }  // namespace coppice::internal

@@ -4,6 +4,7 @@
 #include "app/body_reader.hpp"
 #include "app/http_counts.hpp"
 #include "app/http_sender.hpp"
+#include "app/thread_spare.hpp"
 #include "process/mailbox.hpp"
 #include "process/signal.hpp"
 #include "process/spawn.hpp"
@@ -56,7 +57,6 @@ void piece_source::fail(const refusal& why) {
 /// The state of a request's process: its end, however it comes, wakes the connection.
 struct request_job {
   request_job(http_exchange& x, http_loan* l) noexcept : shared(&x), loan(l) {
-    x.holders.fetch_add(1, sync::relaxed);
     if (loan != nullptr) loan->hold();
   }
   request_job(request_job&& other) noexcept
@@ -76,10 +76,7 @@ request_job::~request_job() {
   if (shared != nullptr) {
     slot& waiter = shared->waiter;
     const std::uint64_t number = shared->number;
-    // Pairs with wait's ask: it sees this, or we find it waiting; and with the connection that lends at this moment.
-    const std::uint32_t before = shared->state.exchange(http_exchange::done, sync::seq_cst);
-    if (before == http_exchange::lent) loan = shared->loan;
-    shared->drop();
+    if (http_loan* lent = shared->finish()) loan = lent;
     if (loan == nullptr) wake(waiter, number);
   }
   if (loan == nullptr) return;
@@ -92,8 +89,8 @@ request_job::~request_job() {
 void request_job::operator()() {
   try {
     answer();
-    if (!shared->response.stream || !is_proper(shared->response) || is_bodiless(shared->response.status) ||
-        shared->parser.parts().method == http_method::head)
+    const http_response& made = *shared->response;
+    if (!made.stream || !is_proper(made) || is_bodiless(made.status) || shared->parser.parts().method == http_method::head)
       return;
     const std::string asked = asked_for();  // its bytes may be gone when the socket has been borrowed
     if (loan == nullptr) borrow();
@@ -106,6 +103,13 @@ std::string request_job::asked_for() const {
   return std::string(parts.method_text) + ' ' + std::string(parts.target.substr(0, 200));
 }
 
+/// Becomes a response where that is to lie.
+struct made_by_handler {
+  const http_handler& handler;
+  const http_request& request;
+  operator http_response() const { return handler(request); }
+};
+
 /// Runs the handler.
 void request_job::answer() {
   http_request::parts parts = shared->parser.parts();
@@ -113,16 +117,16 @@ void request_job::answer() {
   parts.peer = shared->peer;
   parts.is_secure = shared->is_secure;
   if (loan != nullptr) parts.source = &pieces.emplace(*shared, *loan);
-  request_count counted(parts.method, shared->since);
+  request_count counted(parts.method, shared->since, shared->over);
   parts.matched = &counted.route;
   const http_request request(parts);
   try {
-    shared->response = shared->service.handler(request);
-    counted.status = shared->response.status;
+    shared->response.emplace(made_by_handler{shared->service.handler, request});
+    counted.status = shared->response->status;
   } catch (const detail::unwind&) {
     throw;
   } catch (const http_error& e) {
-    shared->response = plain_answer(e.status(), e.what());
+    shared->response.emplace(plain_answer(e.status(), e.what()));
     counted.status = e.status();
   } catch (...) {  // the crash report says what was asked
     counted.status = 500;
@@ -141,7 +145,8 @@ void request_job::borrow() {
   shared->answered = false;  // from here on it is the stream that answers
   shared->asking = &me;
   shared->asking_number = begin_wait(me);
-  shared->state.store(http_exchange::asks, sync::seq_cst);
+  std::uint32_t running = http_exchange::running;
+  shared->state.cas(running, http_exchange::asks, sync::seq_cst);  // else the connection has left, and our end is under way
   wake(shared->waiter, shared->number);
   wait_until(me, shared->asking_number, wait_state::signals, sync::never, &is_lent, shared);
   loan = shared->loan;
@@ -153,11 +158,10 @@ void request_job::stream(const std::string& asked) {
   loan->use.store(http_loan::streaming, sync::relaxed);
   http_core& core = loan->core;
   core.requests.fetch_add(1, sync::relaxed);
-  http_response response = std::move(shared->response);
+  http_response response = std::move(*shared->response);
   answer_form form = form_for(*shared, response);
   if ((form.old_client && !response.stream_length) || response.status == 101) form.close = true;
-  shared->state.store(http_exchange::done, sync::seq_cst);
-  std::exchange(shared, nullptr)->drop();
+  std::exchange(shared, nullptr)->finish();
   http_sender sender(*loan, response, form);
   response_writer out(sender);
   try {
@@ -204,23 +208,51 @@ answer_form form_for(const http_exchange& x, const http_response& r) {
 }
 
 http_exchange::http_exchange(http_core& c, detail::slot& w)
-    : core(c), service(c.take_service()), waiter(w), parser(parser_limits{}) {
-  core.hold();
-}
+    : core(c), service(c.take_service()), waiter(w), parser(parser_limits{}) {}
 
 http_exchange::~http_exchange() {
   drop_buffer(kept);
   core.give_service(service);
-  core.drop();
+  if (holds_core) core.drop();
+}
+
+void* http_exchange::operator new(std::size_t bytes) {
+  void* spare = take_spare(spare_kind::exchange);
+  return spare != nullptr ? spare : ::operator new(bytes);
+}
+void http_exchange::operator delete(void* block) noexcept {
+  if (!keep_spare(spare_kind::exchange, block)) ::operator delete(block);
+}
+
+void http_exchange::leave() noexcept {
+  if (state.load(sync::acquire) != done) {
+    core.hold();
+    holds_core = true;
+    if (state.exchange(left, sync::seq_cst) != done) return;
+  }
+  delete this;
+}
+
+http_loan* http_exchange::finish() noexcept {
+  // Pairs with wait's ask: it sees this, or we find it waiting; and with the connection that lends, or leaves, at this moment.
+  const std::uint32_t before = state.exchange(done, sync::seq_cst);
+  if (before != lent && before != left) return nullptr;
+  http_loan* granted = before == lent ? loan : nullptr;
+  delete this;
+  return granted;
 }
 
 own_exchange::~own_exchange() {
   if (x_ == nullptr) return;
-  if (process_ && !is_done(x_)) {
+  if (!process_) {
+    delete x_;
+    return;
+  }
+  if (!is_done(x_)) {
     x_->kept = std::exchange(buffer_, nullptr);
     send_exit(process_, pid{}, exit_reason::kill);
   }
-  x_->drop();
+  x_->leave();
 }
 
 /// Not by spawn: that would note the connection as an ancestor, for which each would keep a few hundred bytes.

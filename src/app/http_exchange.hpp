@@ -9,7 +9,7 @@
 //
 // Until the request's process has started, and again once the state is `done`, everything belongs to the connection; in between
 // `parser` is read by the request's process, and `response` and `answered` are its own. `kept` is written by the connection as
-// it leaves.
+// it leaves. The state says who destroys it: the one who leaves last.
 #pragma once
 
 #include "app/http_core.hpp"
@@ -18,32 +18,39 @@
 #include "app/http_writer.hpp"
 #include "app/read_buffer.hpp"
 
+#include <optional>
+
 namespace coppice::internal {
 
 struct http_exchange {
-  /// running -> asks by a handler that has answered with a stream; asks -> lent by the connection, which has set `loan`;
-  /// running | asks | lent -> done by the end of the request's process.
-  enum state_of : std::uint32_t { running, asks, lent, done };
+  /// running -> asks by a handler that has answered with a stream; asks -> lent by the connection, which has set `loan` and leaves with that;
+  /// running | asks -> left by a connection that leaves before; any -> done by the request's process, which leaves with that.
+  /// Who finds that the other has left destroys it.
+  enum state_of : std::uint32_t { running, asks, lent, left, done };
 
   http_exchange(http_core& c, detail::slot& w);
   ~http_exchange();
   http_exchange(const http_exchange&) = delete;
-  void drop() noexcept {
-    if (holders.fetch_sub(1, sync::acq_rel) == 1) delete this;
-  }
+  static void* operator new(std::size_t bytes);
+  static void operator delete(void* block) noexcept;
+  /// The connection leaves; it has not lent its socket.
+  void leave() noexcept;
+  /// The request's process leaves.   Returns: what the connection has lent it, if it has.
+  http_loan* finish() noexcept;
 
   http_core& core;
   http_service& service;  // of the moment when the request began
   detail::slot& waiter;  // the connection, in its wait `number`
   std::uint64_t number = 0;
-  sync::atomic<std::uint32_t> holders{1};
   sync::atomic<std::uint32_t> state;
   std::int64_t since = 0;  // when its handler's time began
+  std::int64_t over = 0;   // when it was done
   bool answered = false;   // `response` is the handler's
   bool is_secure = false;
+  bool holds_core = false;  // the connection, which does, has left
   http_parser parser;
   http_peer peer{};
-  http_response response;
+  std::optional<http_response> response;
   read_buffer* kept = nullptr;     // when the connection has left the request alone
   detail::slot* asking = nullptr;  // the request's process, in its wait `asking_number`
   std::uint64_t asking_number = 0;
@@ -71,7 +78,7 @@ class own_exchange {
   /// Its service has come to its end, and it has not.
   bool is_cut_off() const noexcept;
   pid process() const noexcept { return process_; }
-  /// The exchange, which the caller has to drop; the process goes on.
+  /// The exchange, which the caller has to leave; the process goes on.
   http_exchange* release() noexcept { return std::exchange(x_, nullptr); }
 
  private:

@@ -11,7 +11,7 @@ http_sender::http_sender(http_loan& loan, const http_response& r, const answer_f
       chunked_(!r.stream_length && !form.old_client),
       has_length_(r.stream_length.has_value()),
       left_(r.stream_length.value_or(0)) {
-  append_head(head_, r, form);
+  append_head(head_, r, form, sync::now());
   loan_.until_close = !chunked_ && !has_length_;
 }
 

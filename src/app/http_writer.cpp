@@ -3,46 +3,82 @@
 
 #include "app/http_date.hpp"
 
-#include <coppice/base/detail/sync.hpp>
-
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <cstring>
+#include <limits>
+#include <string_view>
 
 #include <time.h>
 
 namespace coppice::internal {
 
-namespace sync = detail::sync;
-
 namespace {
 
-struct date_text {
-  sync::spinlock lock;
-  std::int64_t second = -1;
-  char text[http_date_room] = {};
-  std::size_t size = 0;
-};
-date_text today;
+constexpr bool ends_line(char c) noexcept { return c == '\r' || c == '\n' || c == '\0'; }
 
-void append_number(std::string& out, std::uint64_t n) {
-  char digits[20];
-  const auto end = std::to_chars(digits, digits + sizeof digits, n).ptr;
-  out.append(digits, static_cast<std::size_t>(end - digits));
-}
-
-/// find_first_of asks for each byte anew which of them it is: for the texts of an answer, ten times as long as this.
+/// Eight bytes at a time: a text of an answer as a rule has none below a space, and then nothing else is asked.
 bool has_line_break(std::string_view text) noexcept {
-  return std::ranges::any_of(text, [](char c) { return c == '\r' || c == '\n' || c == '\0'; });
+  constexpr std::uint64_t each = 0x0101010101010101;
+  for (; text.size() >= 8; text.remove_prefix(8)) {
+    std::uint64_t eight;
+    std::memcpy(&eight, text.data(), 8);
+    const std::uint64_t below_space = (eight - each * ' ') & ~eight & (each * 0x80);
+    if (below_space != 0 && std::ranges::any_of(text.substr(0, 8), ends_line)) return true;
+  }
+  return std::ranges::any_of(text, ends_line);
 }
 bool is_proper_name(std::string_view name) noexcept {
-  return !name.empty() && std::ranges::none_of(name, [](char c) {
-    return c == '\r' || c == '\n' || c == '\0' || c == ':' || c == ' ' || c == '\t';
-  });
+  return !name.empty() && std::ranges::none_of(name, [](char c) { return ends_line(c) || c == ':' || c == ' ' || c == '\t'; });
 }
 
-/// Room for what is always there, the longest phrase, and two numbers.
-constexpr std::size_t usual_head = 160;
+// --- the date --------------------------------------------------------------------------------------------------------
+
+/// A thread's own copy of what the Date line says, good for the rest of the second.
+struct date_text {
+  std::int64_t from = std::numeric_limits<std::int64_t>::max();
+  std::int64_t until = 0;
+  std::size_t size = 0;
+  char text[http_date_room] = {};
+};
+
+void renew(date_text& d, std::int64_t now) noexcept {
+  constexpr std::int64_t second = 1'000'000'000;
+  timespec wall{};
+  ::clock_gettime(CLOCK_REALTIME, &wall);
+  d.size = write_http_date(d.text, wall.tv_sec);
+  d.from = now;
+  d.until = now + second - wall.tv_nsec;
+}
+
+/// Out of line: a fiber that waits in the middle of its caller may go on on another thread.
+[[gnu::noinline]] char* write_date(char* at, std::int64_t now) noexcept {
+  static thread_local constinit date_text today;
+  if (now < today.from || now >= today.until) renew(today, now);
+  std::memcpy(at, today.text, http_date_room);     // all of it: a copy of a known size
+  return at + today.size;
+}
+
+// --- the head --------------------------------------------------------------------------------------------------------
+
+/// Writes where there is room.
+struct pen {
+  char* at;
+  void write(std::string_view text) noexcept {
+    std::memcpy(at, text.data(), text.size());
+    at += text.size();
+  }
+  template <std::size_t Size>
+  void write(const char (&literal)[Size]) noexcept {
+    std::memcpy(at, literal, Size - 1);
+    at += Size - 1;
+  }
+  void write_number(std::uint64_t n) noexcept { at = std::to_chars(at, at + 20, n).ptr; }
+};
+
+/// Room for what is always there, the longest phrase, two numbers, and a date's whole field.
+constexpr std::size_t usual_head = 192;
 
 std::size_t room_for_head(const http_response& r) noexcept {
   std::size_t room = usual_head + r.content_type.size();
@@ -50,10 +86,52 @@ std::size_t room_for_head(const http_response& r) noexcept {
   return room;
 }
 
-/// Grows `out` at once to what is to come, and at least to twice its size: more answers may follow.
-void make_room(std::string& out, std::size_t more) {
-  const std::size_t wanted = out.size() + more;
-  if (wanted > out.capacity()) out.reserve(std::max(wanted, 2 * out.capacity()));
+void write_status_line(pen& p, int status) noexcept {
+  if (status == 200) return p.write("HTTP/1.1 200 OK\r\nDate: ");
+  p.write("HTTP/1.1 ");
+  p.write_number(static_cast<std::uint64_t>(status));
+  p.write(" ");
+  p.write(status_phrase(status));
+  p.write("\r\nDate: ");
+}
+
+void write_head(pen& p, const http_response& r, const answer_form& form, std::int64_t now) noexcept {
+  write_status_line(p, r.status);
+  p.at = write_date(p.at, now);
+  if (!r.content_type.empty()) {
+    p.write("\r\nContent-Type: ");
+    p.write(std::string_view(r.content_type));
+  }
+  if (!is_bodiless(r.status)) {
+    if (!r.stream || r.stream_length) {
+      p.write("\r\nContent-Length: ");
+      p.write_number(r.stream ? *r.stream_length : r.body.size());
+    } else if (!form.old_client) {
+      p.write("\r\nTransfer-Encoding: chunked");
+    }
+  }
+  if (form.close)
+    p.write("\r\nConnection: close");
+  else if (form.old_client)
+    p.write("\r\nConnection: keep-alive");
+  for (const http_header& h : r.headers) {
+    p.write("\r\n");
+    p.write(std::string_view(h.name));
+    p.write(": ");
+    p.write(std::string_view(h.value));
+  }
+  p.write("\r\n\r\n");
+}
+
+/// Appends what `write` puts down, at most `room` bytes. The string grows to twice its size at least: more answers may follow.
+template <class Write>
+void append(std::string& out, std::size_t room, Write&& write) {
+  const std::size_t before = out.size();
+  out.resize_and_overwrite(before + room, [&](char* text, std::size_t) noexcept {
+    pen p{text + before};
+    write(p);
+    return static_cast<std::size_t>(p.at - text);
+  });
 }
 
 }  // namespace
@@ -64,56 +142,21 @@ bool is_proper(const http_response& r) noexcept {
   return std::ranges::all_of(r.headers, [](const http_header& h) { return is_proper_name(h.name) && !has_line_break(h.value); });
 }
 
-void append_date(std::string& out) {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
-  sync::lock_guard held(today.lock);
-  if (today.second != now.tv_sec) {
-    today.second = now.tv_sec;
-    today.size = write_http_date(today.text, now.tv_sec);
-  }
-  out.append(today.text, today.size);
+void append_date(std::string& out, std::int64_t now) {
+  append(out, http_date_room, [&](pen& p) { p.at = write_date(p.at, now); });
 }
 
-void append_head(std::string& out, const http_response& r, const answer_form& form) {
-  make_room(out, room_for_head(r));
-  out += "HTTP/1.1 ";
-  append_number(out, static_cast<std::uint64_t>(r.status));
-  out += ' ';
-  out += status_phrase(r.status);
-  out += "\r\nDate: ";
-  append_date(out);
-  if (!r.content_type.empty()) {
-    out += "\r\nContent-Type: ";
-    out += r.content_type;
-  }
-  if (!is_bodiless(r.status)) {
-    if (!r.stream || r.stream_length) {
-      out += "\r\nContent-Length: ";
-      append_number(out, r.stream ? *r.stream_length : r.body.size());
-    } else if (!form.old_client) {
-      out += "\r\nTransfer-Encoding: chunked";
-    }
-  }
-  if (form.close)
-    out += "\r\nConnection: close";
-  else if (form.old_client)
-    out += "\r\nConnection: keep-alive";
-  for (const http_header& h : r.headers) {
-    out += "\r\n";
-    out += h.name;
-    out += ": ";
-    out += h.value;
-  }
-  out += "\r\n\r\n";
+void append_head(std::string& out, const http_response& r, const answer_form& form, std::int64_t now) {
+  append(out, room_for_head(r), [&](pen& p) { write_head(p, r, form, now); });
 }
 
-bool append_response(std::string& out, const http_response& r, const answer_form& form) {
+bool append_response(std::string& out, const http_response& r, const answer_form& form, std::int64_t now) {
   if (!is_proper(r)) return false;
-  const bool with_body = !is_bodiless(r.status) && !form.head_only;
-  make_room(out, room_for_head(r) + (with_body ? r.body.size() : 0));
-  append_head(out, r, form);
-  if (with_body) out += r.body;
+  const std::string_view body = is_bodiless(r.status) || form.head_only ? std::string_view() : r.body;
+  append(out, room_for_head(r) + body.size(), [&](pen& p) {
+    write_head(p, r, form, now);
+    p.write(body);
+  });
   return true;
 }
 

@@ -7,6 +7,7 @@
 
 #include <coppice/app/http_message.hpp>
 
+#include <cstdint>
 #include <string>
 
 namespace coppice::internal {
@@ -23,11 +24,12 @@ bool is_proper(const http_response& r) noexcept;
 constexpr bool is_bodiless(int status) noexcept { return status == 204 || status == 304; }
 /// The head of the answer and the empty line behind it. A stream without a length comes in chunks; in the old form, up to the end
 /// of the connection.
-void append_head(std::string& out, const http_response& r, const answer_form& form);
+/// `now`, here and below: on the monotonic clock, for the date.
+void append_head(std::string& out, const http_response& r, const answer_form& form, std::int64_t now);
 /// Appends `r`, whose body is no stream or left out, to `out`. False: it is not proper.
-bool append_response(std::string& out, const http_response& r, const answer_form& form);
+bool append_response(std::string& out, const http_response& r, const answer_form& form, std::int64_t now);
 
-/// The Date line's text, made anew once a second.
-void append_date(std::string& out);
+/// The Date line's text, which each thread makes anew once a second.
+void append_date(std::string& out, std::int64_t now);
 
 }  // namespace coppice::internal

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/read_buffer.hpp"
 
+#include "app/thread_spare.hpp"
+
 #include <coppice/base/detail/sync.hpp>
 
 #include <cstring>
@@ -25,6 +27,11 @@ buffer_list large_buffers;
 
 read_buffer* make_buffer(std::size_t capacity) {
   if (capacity == read_buffer::large) {
+    if (void* spare = take_spare(spare_kind::read_buffer)) {
+      auto* b = static_cast<read_buffer*>(spare);
+      b->begin = b->end = 0;
+      return b;
+    }
     sync::lock_guard held(large_buffers.lock);
     if (large_buffers.count > 0) {
       read_buffer* b = large_buffers.kept[--large_buffers.count];
@@ -40,6 +47,7 @@ read_buffer* make_buffer(std::size_t capacity) {
 void drop_buffer(read_buffer* b) noexcept {
   if (b == nullptr) return;
   if (b->capacity == read_buffer::large) {
+    if (keep_spare(spare_kind::read_buffer, b)) return;
     sync::lock_guard held(large_buffers.lock);
     if (large_buffers.count < buffers_kept) {
       large_buffers.kept[large_buffers.count++] = b;

@@ -8,6 +8,8 @@
 #include "process/mailbox.hpp"
 #include "process/system.hpp"
 
+#include <socket_calls.hpp>
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -215,7 +217,7 @@ void stream_socket::reset_at_close() noexcept {
 
 io_result stream_socket::try_read(std::span<char> into) noexcept {
   for (;;) {
-    const ssize_t n = ::recv(fd(), into.data(), into.size(), 0);
+    const ssize_t n = receive_now(fd(), into.data(), into.size());
     if (n >= 0) return counted_as(counted::bytes_read, n);
     if (errno != EINTR) return {0, errno};
   }
@@ -223,7 +225,7 @@ io_result stream_socket::try_read(std::span<char> into) noexcept {
 
 io_result stream_socket::try_write(std::string_view bytes) noexcept {
   for (;;) {
-    const ssize_t n = ::send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const ssize_t n = send_now(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (n >= 0) return counted_as(counted::bytes_written, n);
     if (errno != EINTR) return {0, errno};
   }

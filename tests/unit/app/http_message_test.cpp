@@ -3,9 +3,22 @@
 
 #include <doctest/doctest.h>
 
+#include <coppice/base/detail/sync.hpp>
+
+#include <cstdint>
+#include <limits>
+#include <string>
+
 #include "app/http_writer.hpp"
+#include "support/eventually.hpp"
 
 using namespace coppice;
+
+namespace {
+
+std::int64_t now() { return detail::sync::now(); }
+
+}  // namespace
 
 TEST_CASE("a request finds its fields whatever their case") {
   const http_field fields[] = {{"Host", "example"}, {"X-Twice", "first"}, {"x-twice", "second"}, {"Empty", ""}};
@@ -38,39 +51,70 @@ TEST_CASE("percent codes are decoded where they are codes") {
 
 TEST_CASE("a response is written with its length, and kept when it cannot be written") {
   std::string out;
-  CHECK(internal::append_response(out, text("hello"), {}));
+  CHECK(internal::append_response(out, text("hello"), {}, now()));
   CHECK(out.starts_with("HTTP/1.1 200 OK\r\nDate: "));
   CHECK(out.find("\r\nContent-Length: 5\r\n") != std::string::npos);
   CHECK(out.find("Connection") == std::string::npos);
   CHECK(out.ends_with("\r\n\r\nhello"));
 
   out.clear();
-  CHECK(internal::append_response(out, text("hello"), {.head_only = true, .close = true}));
+  CHECK(internal::append_response(out, text("hello"), {.head_only = true, .close = true}, now()));
   CHECK(out.find("\r\nContent-Length: 5\r\n") != std::string::npos);
   CHECK(out.find("\r\nConnection: close\r\n") != std::string::npos);
   CHECK(out.ends_with("\r\n\r\n"));
 
   out.clear();
-  CHECK(internal::append_response(out, status(204), {}));
+  CHECK(internal::append_response(out, status(204), {}, now()));
   CHECK(out.find("Content-Length") == std::string::npos);
 }
 
 TEST_CASE("a response that would end its own head is refused") {
   std::string out;
-  CHECK_FALSE(internal::append_response(out, {.headers = {{"Location", "/a\r\nSet-Cookie: x"}}}, {}));
-  CHECK_FALSE(internal::append_response(out, {.headers = {{"A: b\r\nC", "x"}}}, {}));
-  CHECK_FALSE(internal::append_response(out, {.headers = {{"", "x"}}}, {}));
-  CHECK_FALSE(internal::append_response(out, {.content_type = "text/plain\n"}, {}));
-  CHECK_FALSE(internal::append_response(out, status(99), {}));
-  CHECK_FALSE(internal::append_response(out, status(1000), {}));
+  CHECK_FALSE(internal::append_response(out, {.headers = {{"Location", "/a\r\nSet-Cookie: x"}}}, {}, now()));
+  CHECK_FALSE(internal::append_response(out, {.headers = {{"A: b\r\nC", "x"}}}, {}, now()));
+  CHECK_FALSE(internal::append_response(out, {.headers = {{"", "x"}}}, {}, now()));
+  CHECK_FALSE(internal::append_response(out, {.content_type = "text/plain\n"}, {}, now()));
+  CHECK_FALSE(internal::append_response(out, status(99), {}, now()));
+  CHECK_FALSE(internal::append_response(out, status(1000), {}, now()));
+  for (const char c : {'\r', '\n', '\0'})
+    for (std::size_t at = 0; at < 20; ++at) {
+      std::string value(20, 'v');
+      value[at] = c;
+      CHECK_FALSE(internal::append_response(out, {.headers = {{"X", value}}}, {}, now()));
+      CHECK_FALSE(internal::append_response(out, {.content_type = value}, {}, now()));
+    }
   CHECK(out.empty());
+  CHECK(internal::append_response(out, {.headers = {{"X", "a tab\t, \x01, Gr\u00fc\u00dfe, \x7f"}}}, {}, now()));
+  CHECK(out.find("\r\nX: a tab\t, \x01, Gr\u00fc\u00dfe, \x7f\r\n") != std::string::npos);
+}
+
+TEST_CASE("the longest head there is fits into its room, and answers are appended one after the other") {
+  http_response r{.status = 431, .body = std::string(1000, 'b'), .content_type = std::string(300, 't')};
+  for (int i = 0; i < 50; ++i) r.headers.push_back({std::string(100, 'n'), std::string(200, 'v')});
+  std::string out;
+  for (int i = 0; i < 3; ++i) {
+    const std::size_t before = out.size();
+    CHECK(internal::append_response(out, r, {.close = true, .old_client = true}, now()));
+    CHECK(out.substr(before).starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\nDate: "));
+    CHECK(out.size() - before == 163 - 20 + 4 - 5 + 300 + 50 * 304 + 1000);
+  }
+  std::string head;
+  r = {.status = 431, .stream = [](response_writer&) {}, .stream_length = std::numeric_limits<std::uint64_t>::max()};
+  internal::append_head(head, r, {.old_client = true}, now());
+  CHECK(head.ends_with("\r\nContent-Length: 18446744073709551615\r\nConnection: keep-alive\r\n\r\n"));
 }
 
 TEST_CASE("the date has the form that HTTP asks for") {
   std::string out;
-  internal::append_date(out);
+  internal::append_date(out, now());
   REQUIRE(out.size() == 29);
   CHECK(out.substr(3, 2) == ", ");
   CHECK(out.ends_with(" GMT"));
   CHECK(out[19] == ':');
+  std::string later;
+  CHECK(testing::eventually([&, begun = now()] {   // it is of the second in which it is asked for
+    later.clear();
+    internal::append_date(later, now());
+    return later != out && now() - begun < 2'000'000'000;
+  }));
 }
