@@ -65,10 +65,7 @@ void renew(date_text& d, std::int64_t now) noexcept {
 /// Writes where there is room.
 struct pen {
   char* at;
-  void write(std::string_view text) noexcept {
-    std::memcpy(at, text.data(), text.size());
-    at += text.size();
-  }
+  void write(std::string_view text) noexcept { at += text.copy(at, text.size()); }
   template <std::size_t Size>
   void write(const char (&literal)[Size]) noexcept {
     std::memcpy(at, literal, Size - 1);

@@ -66,6 +66,10 @@ TEST_CASE("a response is written with its length, and kept when it cannot be wri
   out.clear();
   CHECK(internal::append_response(out, status(204), {}, now()));
   CHECK(out.find("Content-Length") == std::string::npos);
+
+  out.clear();
+  CHECK(internal::append_response(out, status(299), {}, now()));  // a status without a phrase
+  CHECK(out.starts_with("HTTP/1.1 299 \r\nDate: "));
 }
 
 TEST_CASE("a response that would end its own head is refused") {
