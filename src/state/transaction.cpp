@@ -163,7 +163,7 @@ class inside_of {
   activity* const outer_;
 };
 
-void give_back(transaction& t, counted what) noexcept {
+[[gnu::always_inline]] inline void give_back(transaction& t, counted what) noexcept {
   if (t.slot != snapshot_table::none) [[unlikely]] transactions.snapshots.leave(std::exchange(t.slot, snapshot_table::none));
   internal::thread_block& block = internal::here();
   block.counts.add(what);
