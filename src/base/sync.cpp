@@ -83,6 +83,11 @@ bool heavy_fence() noexcept {
   return registered_for_it && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
+bool has_heavy_fence() noexcept {
+  static const bool has = heavy_fence();
+  return has;
+}
+
 unsigned cores() noexcept {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;

@@ -10,6 +10,7 @@ namespace coppice::internal::planted {
 
 enum fault : int {
   guard_without_fence = 1,    // the public header of epochs names it by this number
+  change_without_fence = 2,   // the public header of agents names it by this number
   park_without_recheck,
   announce_after_recheck,
   commit_before_context,      // the wait is published before the fiber is stored
@@ -54,9 +55,8 @@ enum fault : int {
   killed_while_committing,    // a word is taken from one who commits
   version_unchecked,          // a writer does not see what was committed since its snapshot
   kill_unseen,                // one who commits does not look whether it was killed
-  action_counted_before_push, // a runner may find nothing where it was told there is something
   action_pushed_relaxed,
-  run_past_count,             // a runner runs actions that their senders have not counted yet
+  agent_released_by_store,    // a runner gives its agent up with what was sent a moment ago
   soon_unseen,                // who goes to sleep does not look at what is given to be taken back
   soon_left,                  // who takes something else leaves it where it is
   lent_past_executor,         // who awaits an agent runs what was sent to another executor, too

@@ -2,18 +2,18 @@
 //
 // agent: the queue of an agent, how its actions run, fail and are held back, and waiting for them.
 //
-// `queued` counts the actions that are sent and not over. Who makes it 1 hands the agent to the executor of that action; from
-// then on exactly one *runner* has it, until the count is 0 again or the agent has failed. A sender pushes to the inbox before
-// it counts, so a runner that sees a count finds an action.
+// The inbox is one word: null, the agent is idle; `in_hand`, a *runner* has it and nothing new is there; else the newest action sent.
+// Who finds it null makes the runner: he hands the agent to the executor of his action, and from then on exactly one has it, until
+// that one takes the word back to null or the agent has failed.
 //
-//   send     push; queued + 1; was 0: execute(run_agent) on the action's executor
-//   runner   take the oldest; run; when as many are over as it knows to be counted: queued - those; not 0: go on here, or hand over
-//            where the next action names another executor, or
-//            where somebody else waits for this one (each action is one task of its executor, AG-7)
+//   send     push; it was null: execute(run_agent) on the action's executor
+//   runner   take all from the inbox, oldest first; run one; nothing left and the inbox still `in_hand`: null, it has lost the agent;
+//            else go on here, or hand over where the next action names another executor, or where somebody else waits for this one
+//            (each action is one task of its executor, AG-7)
 //   failed   the runner parks the agent with what is queued; restart hands it over anew
 //
 // Invariants
-//   1. One runner: who made `queued` 1, or was handed the agent, or restarted a parked one.
+//   1. One runner: who found the inbox null, or was handed the agent, or restarted a parked one.
 //   2. The value is written by the runner, and by restart while no runner runs: the agent has failed.
 //   3. What an action holds back goes out after its watches, or is dropped with it.
 // Design note: docs/internals/agents.md.
@@ -77,77 +77,79 @@ struct awaited {
     drop();
   }
 };
+void destroy_marker(action& x) noexcept;
+constexpr action_class markers{.destroy = &destroy_marker, .bytes = sizeof(action) + sizeof(awaited*)};
 struct marker : action {
-  awaited* of = nullptr;
+  explicit marker(awaited* waiter) noexcept : action(markers), of(waiter) {}
+  awaited* of;                                   // null: it has heard
 };
+static_assert(sizeof(marker) == markers.bytes);
+void destroy_marker(action& x) noexcept { static_cast<marker&>(x).~marker(); }
+
+bool is_marker(const action& x) noexcept { return x.cls->run == nullptr; }
+void marker_arrived(action& x, bool ran) noexcept { std::exchange(static_cast<marker&>(x).of, nullptr)->arrived(ran); }
 
 void free_action(action& a) noexcept {
-  const std::uint32_t bytes = a.bytes;
+  const action_class& cls = *a.cls;
   if (a.bound != nullptr) [[unlikely]] drop_bindings(a.bound);
-  a.destroy(a);
-  free_box(&a, bytes);
-}
-
-/// Who waits for it hears of it, once.
-void tell_over(action& a, const std::exception_ptr& why, bool has_run) noexcept {
-  if (a.over == nullptr) [[likely]] return;
-  std::exchange(a.over, nullptr)(a, why, has_run);
+  cls.destroy(a);
+  free_box(&a, cls.bytes);
 }
 
 /// It will never run.
 void drop_action(action& a) noexcept {
-  tell_over(a, nullptr, false);
-  if (a.apply == nullptr) std::exchange(static_cast<marker&>(a).of, nullptr)->arrived(false);
+  if (a.cls->over != nullptr) a.cls->over(a, nullptr, false);
+  if (is_marker(a)) marker_arrived(a, false);
   free_action(a);
 }
 
-/// An action is over; `queued` hears of it when somebody needs to know: each look at the senders' line costs them one, too.
-void finish_one(agent_core& a) noexcept { a.finished = a.finished.get() + 1; }
+/// In an agent's inbox: a runner has it, and nothing new is there. Never looked into.
+constinit action nothing_new{markers};
 
-/// Whether all are over that are known to be counted. More may lie in the queue; their senders have not counted them yet.
-bool must_settle(const agent_core& a) noexcept {
-  if (planted::is(planted::run_past_count)) return a.first.get() == nullptr;
-  return a.finished.get() >= a.counted.get();
-}
-
-/// Takes what is over off `queued`. Runner only. Returns: how many are left; 0: it is no runner any more.
-std::uint64_t settle(agent_core& a) noexcept {
-  const std::uint64_t over = a.finished;
-  a.finished = 0;
-  a.counted = 0;
-  const std::uint64_t left = a.queued.fetch_sub(over, sync::acq_rel) - over;  // 0: it may be gone already
-  count(counted::actions_over, over);
-  if (left == 0) count(counted::agents_idle);
-  if (left != 0) a.counted = left;
-  return left;
-}
-
-/// Moves the inbox behind the queue. Runner only.
-void drain(agent_core& a) noexcept {
-  action* newest = a.inbox.exchange(nullptr, sync::acquire);  // pairs with push
-  action* oldest = nullptr;
-  for (action* x = newest; x != nullptr;) {
-    action* older = x->behind;
-    x->behind = oldest;
-    oldest = x;
-    x = older;
-  }
-  if (oldest == nullptr) return;
-  if (a.first.get() == nullptr) a.first = oldest;
-  else a.last.get()->behind = oldest;
-  a.last = newest;
-}
-
-action* oldest(agent_core& a) noexcept {
-  if (a.first.get() == nullptr) drain(a);
-  return a.first.get();
-}
-
-void push(agent_core& a, action& x) noexcept {
+/// Returns: whether the agent was idle: the caller is its runner now.
+bool push(agent_core& a, action& x) noexcept {
   action* newest = a.inbox.load(sync::relaxed);
   do x.behind = newest;
   while (planted::is(planted::action_pushed_relaxed) ? !a.inbox.cas_weak(newest, &x, sync::relaxed)
-                                                     : !a.inbox.cas_weak(newest, &x, sync::release));
+                                                     : !a.inbox.cas_weak(newest, &x, sync::acq_rel));
+  return newest == nullptr;
+}
+
+/// Takes what is in the inbox, which is something new. The queue is empty. Runner only.
+void take_lot(agent_core& a) noexcept {
+  action* x = a.inbox.exchange(&nothing_new, sync::acquire);  // pairs with push
+  action* newer = nullptr;
+  while (x != nullptr && x != &nothing_new) {
+    action* older = x->behind;
+    x->behind = newer;
+    newer = x;
+    x = older;
+  }
+  a.first = newer;
+}
+
+/// The action to be run next. Runner only, and something is queued.
+action* oldest(agent_core& a) noexcept {
+  if (a.first.get() == nullptr) take_lot(a);
+  COPPICE_ASSERT(a.first.get() != nullptr, "an agent runs with nothing queued");
+  return a.first.get();
+}
+
+/// Takes the oldest action out. Runner only.
+action& take_oldest(agent_core& a) noexcept {
+  action* x = oldest(a);
+  a.first = x->behind.get();
+  return *x;
+}
+
+/// Gives the agent up if nothing is queued. Runner only; no more, if it returns false: the agent may be gone then.
+bool keep(agent_core& a) noexcept {
+  if (a.first.get() != nullptr) return true;
+  action* seen = &nothing_new;
+  if (planted::is(planted::agent_released_by_store)) a.inbox.store(nullptr, sync::release);
+  else if (!a.inbox.cas(seen, nullptr, sync::acq_rel)) return true;
+  count(counted::agents_idle);
+  return false;
 }
 
 void run_agent(void* raw) noexcept;
@@ -168,6 +170,7 @@ void hand_over(agent_core& a) noexcept {
 }
 
 bool has_failed(const agent_core& a) noexcept { return a.failed.load(sync::acquire) != 0; }
+bool is_idle(const agent_core& a) noexcept { return a.inbox.load(sync::acquire) == nullptr; }
 
 /// Returns: whether the agent has failed and is parked: the runner has lost it.
 bool park(agent_core& a) noexcept {
@@ -208,34 +211,8 @@ void go_out(held_sends& held) noexcept {
   }
 }
 
-template <class Make>
-void change_value(agent_core& a, Make&& make) {
-  guard g;                                       // watches see the old value after it was replaced
-  box* old = g.protect(a.value);
-  box* fresh = make(*old);
-  if (fresh == nullptr) return;                  // it only looked
-  observers* who = a.observers->load(sync::acquire);
-  if (who != nullptr) [[unlikely]] {
-    try {
-      validate(*who, value_in(*fresh), "agent");
-    } catch (...) {
-      discard(fresh);
-      throw;
-    }
-  }
-  if (g.is_counted()) g.protect(a.value);
-  a.value.store(fresh, sync::seq_cst);
-  // The guard keeps what it protects; the new value is kept by the agent until the next action.
-  retire(old);
-  who = a.observers->load(sync::acquire);
-  if (who != nullptr) [[unlikely]] notify(*who, a.self, value_in(*old), value_in(*fresh));
-}
-
 void run_action(agent_core& a, action& x) noexcept {
-  if (x.apply == nullptr) {
-    std::exchange(static_cast<marker&>(x).of, nullptr)->arrived(true);
-    return;
-  }
+  if (is_marker(x)) return marker_arrived(x, true);
   action_frame frame{.agent = &a};
   std::exception_ptr why;
   {
@@ -245,25 +222,21 @@ void run_action(agent_core& a, action& x) noexcept {
       now.bound = x.bound;
     });
     try {
-      change_value(a, [&](const box& now) { return x.apply(x, now); });
+      x.cls->run(x, a);
     } catch (...) {
       why = std::current_exception();
     }
     if (why != nullptr) fail(frame, why);
   }
   go_out(frame.held);                            // empty if it failed
-  tell_over(x, why, true);
+  if (x.cls->over != nullptr) x.cls->over(x, why, true);
 }
 
-/// Runs the oldest action.   Returns: whether the agent is still the runner's.
-bool run_oldest(agent_core& a) noexcept {
-  action* x = oldest(a);
-  COPPICE_ASSERT(x != nullptr, "an agent runs with nothing queued");
-  a.first = x->behind.get();
-  run_action(a, *x);
-  free_action(*x);
-  finish_one(a);
-  return !(must_settle(a) || has_failed(a)) || settle(a) != 0;
+void run_oldest(agent_core& a) noexcept {
+  action& x = take_oldest(a);
+  run_action(a, x);
+  free_action(x);
+  count(counted::actions_over);
 }
 
 void run_agent(void* raw) noexcept {
@@ -271,7 +244,8 @@ void run_agent(void* raw) noexcept {
   for (;;) {
     if (has_failed(a) && park(a)) return;
     const executor* by = oldest(a)->by;
-    if (!run_oldest(a)) return;
+    run_oldest(a);
+    if (!keep(a)) return;
     if (has_failed(a)) continue;
     if ((oldest(a)->by != by || by->has_waiting()) && try_hand_over(a, by)) return;
   }
@@ -282,31 +256,35 @@ void run_lent(agent_core& a, const executor& by) noexcept {
   for (int i = 0; i != most_lent; ++i) {
     if (oldest(a)->by != &by && !planted::is(planted::lent_past_executor)) break;
     if (has_failed(a) && park(a)) return;
-    if (!run_oldest(a)) return;
+    run_oldest(a);
+    if (!keep(a)) return;
   }
   hand_over(a);
 }
 
 /// An action of an agent that is a process.
 struct task_of_action : agent_task {
+  agent_core* to = nullptr;
   action* x = nullptr;
+  bool is_told = false;                          // who waits for it
 };
 
 void run_task_of_action(agent_task& self, void*) {
   auto& mine = static_cast<task_of_action&>(self);
-  agent_core& a = *mine.x->to;
-  if (mine.x->apply == nullptr) return std::exchange(static_cast<marker*>(mine.x)->of, nullptr)->arrived(true);
-  run_as_action(a, mine.x->bound, [](void* raw) {
-    action& x = *static_cast<action*>(raw);
-    change_value(*x.to, [&](const box& now) { return x.apply(x, now); });
-  }, mine.x);
-  tell_over(*mine.x, nullptr, true);
+  action& x = *mine.x;
+  mine.is_told = is_marker(x);
+  if (is_marker(x)) return marker_arrived(x, true);
+  run_as_action(*mine.to, x.bound, [](void* raw) {
+    auto& task = *static_cast<task_of_action*>(raw);
+    task.x->cls->run(*task.x, *task.to);
+  }, &mine);
+  mine.is_told = true;
+  if (x.cls->over != nullptr) x.cls->over(x, nullptr, true);
 }
 
 void destroy_task_of_action(agent_task* self) noexcept {
   auto* mine = static_cast<task_of_action*>(self);
-  if (mine->x->apply == nullptr && static_cast<marker*>(mine->x)->of == nullptr) free_action(*mine->x);
-  else drop_action(*mine->x);
+  mine->is_told ? free_action(*mine->x) : drop_action(*mine->x);
   delete mine;
 }
 
@@ -320,6 +298,7 @@ void send_to_process(agent_core& a, action& x) {
   }
   t->run = &run_task_of_action;
   t->destroy = &destroy_task_of_action;
+  t->to = &a;
   t->x = &x;
   send_agent_task(a.process, agent_task_handle(t));
 }
@@ -327,41 +306,42 @@ void send_to_process(agent_core& a, action& x) {
 /// Puts `x` into the queue. Throws rejected; then it is not in the queue.
 void enqueue(agent_core& a, action& x) {
   if (a.process) [[unlikely]] return send_to_process(a, x);
-  const bool early = planted::is(planted::action_counted_before_push);
-  const std::uint64_t before = early ? a.queued.fetch_add(1, sync::acq_rel) : 0;
-  push(a, x);
   count(counted::actions_sent);
-  if (sync::buggify()) for (int i = 0; i != 100; ++i) sync::relax();   // the runner may find it before it is counted
-  if ((early ? before : a.queued.fetch_add(1, sync::acq_rel)) != 0) {
-    if (a.awaited.load(sync::relaxed) != 0) a.awaited.store(0, sync::relaxed);
-    return;
-  }
+  if (a.awaited.load(sync::relaxed) != 0 && !is_idle(a)) a.awaited.store(0, sync::relaxed);
+  if (!push(a, x)) return;                       // it may be gone now
   count(counted::agents_busy);
   bool taken = false;
   try {
-    executor& by = *oldest(a)->by;
     const job run{&run_agent, &a};
-    taken = a.awaited.load(sync::relaxed) >= often_awaited ? by.execute_soon(run) : by.execute(run);
+    taken = a.awaited.load(sync::relaxed) >= often_awaited ? x.by->execute_soon(run) : x.by->execute(run);
   } catch (...) {
   }
   if (taken) return;
   // Shut down between the question and the task: it is out of the queue again, and what came behind it runs.
-  action* mine = oldest(a);
-  a.first = mine->behind.get();
-  drop_action(*mine);
-  finish_one(a);
-  if (settle(a) != 0) hand_over(a);
+  drop_action(take_oldest(a));
+  count(counted::actions_over);
+  if (keep(a)) hand_over(a);
   throw rejected("agent: the executor takes no work");
 }
 
+/// A send that waits for the end of the action, or the transaction, in which it was made.
+struct held_action : held_send {
+  agent_core* to = nullptr;
+  action* x = nullptr;
+};
+
 void go(held_send& s) noexcept {
-  auto& x = static_cast<action&>(s);
+  const auto held = static_cast<held_action&>(s);
+  free_box(&s, sizeof(held_action));
   try {
-    enqueue(*x.to, x);
+    enqueue(*held.to, *held.x);
   } catch (const rejected&) {                    // nobody is there to be told
   }
 }
-void drop(held_send& s) noexcept { drop_action(static_cast<action&>(s)); }
+void drop(held_send& s) noexcept {
+  drop_action(*static_cast<held_action&>(s).x);
+  free_box(&s, sizeof(held_action));
+}
 
 /// Restarts are one at a time.
 class restart_turn {
@@ -383,14 +363,10 @@ void refuse_if_not_failed(agent_core& a) {
 
 /// Takes out what is queued. The agent is parked: nobody else does.
 void clear_queue(agent_core& a) noexcept {
-  std::uint64_t left = 1;
-  while (left != 0) {
-    action* x = oldest(a);
-    a.first = x->behind.get();
-    drop_action(*x);
-    finish_one(a);
-    left = settle(a);
-  }
+  do {
+    drop_action(take_oldest(a));
+    count(counted::actions_over);
+  } while (keep(a));
 }
 
 /// A failed agent's runner is on its way to park it, if anything is queued.
@@ -401,7 +377,7 @@ bool await_parked(agent_core& a) {
       sync::lock_guard held(a.lock);
       if (std::exchange(a.parked, false)) return true;
     }
-    if (a.queued.load(sync::acquire) == 0) return false;
+    if (is_idle(a)) return false;
     if (round < 100) sync::relax();
     else sleep_for(duration{100'000});
   }
@@ -409,14 +385,8 @@ bool await_parked(agent_core& a) {
 
 void send_marker(agent_core& a, executor& by, awaited& of) {
   if (!by.is_accepting()) throw rejected("await: the executor takes no work");
-  auto* m = ::new (allocate_box(sizeof(marker))) marker;
-  m->go = &go;
-  m->drop = &drop;
-  m->to = &a;
+  auto* m = ::new (allocate_box(sizeof(marker))) marker(&of);
   m->by = &by;
-  m->destroy = [](action& x) noexcept { static_cast<marker&>(x).~marker(); };
-  m->bytes = sizeof(marker);
-  m->of = &of;
   of.holders.fetch_add(1, sync::relaxed);
   of.missing.fetch_add(1, sync::seq_cst);
   enqueue(a, *m);
@@ -428,12 +398,9 @@ void send_marker(agent_core& a, executor& by, awaited& of) {
 
 }  // namespace
 
-agent_core::agent_core(observers_cell& hanging_on, void* agent, box* first_value) noexcept
-    : value(first_value), observers(&hanging_on), self(agent) {}
-
 agent_core::~agent_core() {
   // Its runner may be at its last action; what a failed one has queued is dropped.
-  for (int round = 0; queued.load(sync::acquire) != 0; ++round) {
+  for (int round = 0; !is_idle(*this); ++round) {
     bool is_parked = false;
     {
       sync::lock_guard held(lock);
@@ -444,8 +411,33 @@ agent_core::~agent_core() {
     else sleep_for(duration{100'000});
   }
   if (has_failed(*this)) count(counted::agents_mended);
-  drop_holder(value.load(sync::acquire));
+  if (box* b = value.load(sync::acquire); b != nullptr) drop_holder(b);
   if (box* h = handler.load(sync::acquire); h != nullptr) drop_holder(h);
+}
+
+static_assert(unfenced_change == planted::change_without_fence);
+
+void* allocate_action(std::size_t bytes) { return internal::here().blocks.allocate_ahead(bytes); }
+
+void change_boxed(agent_core& a, box* (*make)(void*, const box&), void* context) {
+  guard g;                                       // watches see the old value after it was replaced
+  box* old = g.protect(a.value);
+  box* fresh = make(context, *old);
+  observers* who = a.observers->load(sync::acquire);
+  if (who != nullptr) [[unlikely]] {
+    try {
+      validate(*who, value_in(*fresh), "agent");
+    } catch (...) {
+      discard(fresh);
+      throw;
+    }
+  }
+  if (g.is_counted()) g.protect(a.value);
+  a.value.store(fresh, sync::release);
+  // The guard keeps what it protects; the new value is kept by the agent until the next action.
+  retire(old);
+  who = observers_of_change(a);
+  if (who != nullptr) [[unlikely]] notify(*who, a.self, value_in(*old), value_in(*fresh));
 }
 
 void refuse_null() { throw state_error("agent: a null function was sent"); }
@@ -492,10 +484,6 @@ void run_as_action(agent_core& a, binding* bound, void (*work)(void*), void* con
   go_out(frame.held);
 }
 
-void change_here(agent_core& a, box* (*make)(void*, const box&), void* context) {
-  change_value(a, [&](const box& now) { return make(context, now); });
-}
-
 void refuse_wait_here(const char* what) {
   const activity* now = current_activity();
   if (now == nullptr) return;
@@ -509,10 +497,24 @@ void change_mode(agent_core& a, error_mode mode) {
   a.mode = mode;
 }
 
+/// Whether `a` is held by what the caller is inside of, or was sent there before.
+static bool is_held(activity& now, agent_core& to, action& a) {
+  if (now.transaction == nullptr && (now.action == nullptr || now.action->is_handling)) return false;
+  held_action* h = nullptr;
+  try {
+    h = ::new (allocate_box(sizeof(held_action))) held_action;
+  } catch (...) {
+    drop_action(a);
+    throw;
+  }
+  h->go = &go;
+  h->drop = &drop;
+  h->to = &to;
+  h->x = &a;
+  return hold_if_inside(now, h);
+}
+
 void send_action(agent_core& to, executor& by, action* a) {
-  a->go = &go;
-  a->drop = &drop;
-  a->to = &to;
   a->by = &by;
   if (has_failed(to)) [[unlikely]] {
     drop_action(*a);
@@ -524,7 +526,7 @@ void send_action(agent_core& to, executor& by, action* a) {
   }
   if (activity* now = current_activity(); now != nullptr) [[unlikely]] {
     a->bound = hold_bindings();
-    if (hold_if_inside(*now, a)) return;
+    if (is_held(*now, to, *a)) return;
   }
   enqueue(to, *a);
 }
@@ -544,17 +546,18 @@ std::exception_ptr error_of(agent_core& a) noexcept {
   return a.error;
 }
 
-void restart_agent(agent_core& a, box* fresh, bool clear) {
+void restart_agent(agent_core& a, const given_value& fresh, bool clear) {
   const restart_turn turn(a);
   try {
     refuse_if_not_failed(a);
-    if (observers* x = a.observers->load(sync::acquire); x != nullptr) validate(*x, value_in(*fresh), "agent");
+    if (observers* x = a.observers->load(sync::acquire); x != nullptr) validate(*x, fresh.shown, "agent");
   } catch (...) {
-    drop_holder(fresh);
+    if (fresh.boxed != nullptr) drop_holder(fresh.boxed);
     throw;
   }
   if (clear && await_parked(a)) clear_queue(a);
-  retire(a.value.exchange(fresh, sync::seq_cst));
+  if (fresh.boxed != nullptr) retire(a.value.exchange(fresh.boxed, sync::seq_cst));
+  else a.word.store(fresh.word, sync::seq_cst);
   bool runs = false;
   {
     sync::lock_guard held(a.lock);
@@ -568,8 +571,7 @@ void restart_agent(agent_core& a, box* fresh, bool clear) {
 
 /// A plain thread that waits without a limit runs itself what has not begun.
 static void lend_thread(agent_core& a) {
-  if (a.queued.load(sync::relaxed) == 1)         // most likely what this thread has sent last
-    if (const std::uint32_t n = a.awaited.load(sync::relaxed); n < often_awaited) a.awaited.store(n + 1, sync::relaxed);
+  if (const std::uint32_t n = a.awaited.load(sync::relaxed); n < often_awaited) a.awaited.store(n + 1, sync::relaxed);
   for (executor* by : {&send_executor(), &send_off_executor()}) {
     if (!by->withdraw({&run_agent, &a})) continue;
     return run_lent(a, *by);
@@ -582,9 +584,9 @@ bool await_agents(std::span<agent_core* const> agents, duration limit) {
     if (has_failed(*a)) refuse_failed(*a);
   if (limit == infinity && internal::here().process == nullptr && send_executor().is_accepting())
     for (agent_core* a : agents)
-      if (!a->process && a->queued.load(sync::acquire) != 0) lend_thread(*a);
+      if (!a->process && !is_idle(*a)) lend_thread(*a);
   // One that has failed here keeps who awaits it, as if it had failed elsewhere meanwhile.
-  const auto is_waited_for = [](agent_core* a) { return a->process || a->queued.load(sync::acquire) != 0 || has_failed(*a); };
+  const auto is_waited_for = [](agent_core* a) { return a->process || !is_idle(*a) || has_failed(*a); };
   if (std::ranges::none_of(agents, is_waited_for)) return true;
 
   auto* of = new awaited;

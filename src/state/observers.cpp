@@ -59,6 +59,7 @@ const audience& audience_in(const box* b) noexcept { return static_cast<const va
 struct observers {
   sync::atomic<box*> validator{nullptr, "validator"};
   sync::atomic<box*> audience{nullptr, "audience"};
+  sync::atomic<std::uint32_t> fenced{0, "observers fenced"};  // what changed before they were there is seen by who brought them
   sync::spinlock lock;                           // guards the replacing of `meta`'s value
   internal::state_mutex meta_turn;               // held over the function given to alter_meta
   metadata meta;
@@ -66,12 +67,18 @@ struct observers {
 
 namespace {
 
+/// The observers of a reference, for who adds to them.
 observers& made(observers_cell& cell) {
   observers* x = cell.load(sync::acquire);
-  if (x != nullptr) return *x;
-  auto* fresh = new observers;
-  if (cell.cas(x, fresh, sync::acq_rel)) return *fresh;
-  delete fresh;
+  if (x == nullptr) {
+    auto* fresh = new observers;
+    if (cell.cas(x, fresh, sync::acq_rel)) x = fresh;
+    else delete fresh;
+  }
+  if (x->fenced.load(sync::acquire) == 0) {
+    sync::heavy_fence();                         // pairs with observers_of_change
+    x->fenced.store(1, sync::release);
+  }
   return *x;
 }
 

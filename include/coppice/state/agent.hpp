@@ -61,7 +61,10 @@ class agent : public detail::observed<agent<T>, T> {
 
   agent() requires std::default_initializable<T> : agent(T{}) {}
   /// Fails: invalid_state when the validator refuses `value`.   Spec: AG-1, VA-2.
-  explicit agent(T value, agent_options<T> options = {}) : core_(observers_, this, first_box(value, options)) {
+  explicit agent(T value, agent_options<T> options = {}) : core_(observers_, this) {
+    if (options.validator && !options.validator(value)) detail::refuse(noun);
+    if constexpr (detail::word_value<T>) core_.word.store(detail::to_word(value), detail::sync::release);
+    else core_.value.store(detail::make_box<T>([&]() -> T { return std::move(value); }), detail::sync::release);
     if (options.validator) detail::replace_validator(observers_, detail::make_validator<T>(std::move(options.validator)));
     if (!options.meta.empty()) detail::put_metadata(observers_, std::move(options.meta));
     set_mode(options.mode.value_or(options.error_handler ? coppice::error_mode::go_on : coppice::error_mode::fail));
@@ -71,8 +74,7 @@ class agent : public detail::observed<agent<T>, T> {
   /// The value after the last action that is over.   Blocks: never.   Cost: about 2 ns.   Spec: AG-3.
   look<T> operator*() const {
     if constexpr (detail::word_value<T>) {
-      detail::guard g;
-      return *value_of(g.protect(core_.value));
+      return detail::from_word<T>(core_.word.load(detail::sync::acquire));
     } else {
       return view<T>(detail::made_by{}, [this](detail::guard& g) { return value_of(g.protect(core_.value)); });
     }
@@ -119,14 +121,13 @@ class agent : public detail::observed<agent<T>, T> {
   /// Returns:  `value`, as itself or as a snapshot.   Fails: state_error when it has not failed; what the validator throws: it stays failed then.
   /// Spec:     AG-33..AG-36.
   auto restart(T value, bool clear = false) {
-    value_box* fresh = detail::make_box<T>([&]() -> T { return std::move(value); });
     if constexpr (detail::word_value<T>) {
-      const T copy = fresh->value;
-      detail::restart_agent(core_, fresh, clear);
-      return copy;
+      detail::restart_agent(core_, {.shown = &value, .word = detail::to_word(value)}, clear);
+      return value;
     } else {
+      value_box* fresh = detail::make_box<T>([&]() -> T { return std::move(value); });
       snapshot<T> kept(detail::made_by{}, hold(fresh), &fresh->value);
-      detail::restart_agent(core_, fresh, clear);
+      detail::restart_agent(core_, {.shown = &fresh->value, .boxed = fresh}, clear);
       return kept;
     }
   }
@@ -167,32 +168,36 @@ class agent : public detail::observed<agent<T>, T> {
     b->holders.fetch_add(1, detail::sync::relaxed);
     return b;
   }
-  static box* first_box(T& value, const agent_options<T>& options) {
-    if (options.validator && !options.validator(value)) detail::refuse(noun);
-    return detail::make_box<T>([&]() -> T { return std::move(value); });
-  }
+
+  template <class F, class... Args>
+  struct typed_action : detail::action {
+    template <class G, class... A>
+    explicit typed_action(G&& function_given, A&&... values)
+        : action(of), f(static_cast<G&&>(function_given)), arguments(static_cast<A&&>(values)...) {}
+    [[no_unique_address]] F f;
+    [[no_unique_address]] std::tuple<Args...> arguments;
+
+    static void run(detail::action& self, detail::agent_core& a) {
+      auto& mine = static_cast<typed_action&>(self);
+      detail::change_value<T>(a, [&](const T& now) -> T {
+        return std::apply([&](const auto&... values) -> T { return std::invoke(mine.f, now, values...); }, mine.arguments);
+      });
+    }
+    static const detail::action_class of;
+  };
 
   template <class F, class... Args>
   static detail::action* make_action(F&& f, Args&&... args) {
-    using function = std::decay_t<F>;
-    struct typed : detail::action {
-      typed(F&& function_given, Args&&... values)
-          : f(static_cast<F&&>(function_given)), arguments(static_cast<Args&&>(values)...) {}
-      function f;
-      std::tuple<std::decay_t<Args>...> arguments;
-    };
-    auto* a = detail::new_action<typed>(static_cast<F&&>(f), static_cast<Args&&>(args)...);
-    a->apply = [](detail::action& of, const box& now) -> box* {
-      auto& mine = static_cast<typed&>(of);
-      return detail::make_box<T>([&]() -> T {
-        return std::apply([&](const auto&... values) -> T { return std::invoke(mine.f, *value_of(&now), values...); }, mine.arguments);
-      });
-    };
-    return a;
+    return detail::new_action<typed_action<std::decay_t<F>, std::decay_t<Args>...>>(static_cast<F&&>(f), static_cast<Args&&>(args)...);
   }
 
   mutable detail::agent_core core_;
 };
+
+template <class T>
+template <class F, class... Args>
+inline constexpr detail::action_class agent<T>::typed_action<F, Args...>::of{
+    .run = &typed_action::run, .destroy = &detail::destroy_action<typed_action>, .bytes = sizeof(typed_action)};
 
 /// Waits until all actions that the caller has sent to these agents so far are over.
 /// Fails:   needs_restart when one has failed already; rejected when an action can never run; in_transaction; in_action.

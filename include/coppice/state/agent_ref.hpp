@@ -20,6 +20,7 @@
 #include <coppice/process/name.hpp>
 #include <coppice/process/process.hpp>
 #include <coppice/process/receive.hpp>
+#include <coppice/runtime/detail/held_send.hpp>
 #include <coppice/state/agent.hpp>
 #include <coppice/state/detail/eventual.hpp>
 #include <coppice/state/state_error.hpp>
@@ -128,8 +129,6 @@ void stop_agent(pid who, const exit_reason& why, duration timeout);
 
 /// In the process: runs `work(context)` as an action of `a`. Throws what it throws; what it sent is dropped then.
 void run_as_action(agent_core& a, binding* bound, void (*work)(void*), void* context);
-/// Inside of that: the value becomes `make(context, old)`. Throws invalid_state, and what `make`, validator and watches throw.
-void change_here(agent_core& a, box* (*make)(void* context, const box& old), void* context);
 
 /// Who waits for the first value.
 struct agent_starter {
@@ -171,14 +170,6 @@ R take_answer(const agent_task_handle& done) {
   if constexpr (!std::is_void_v<R>) return std::move(**static_cast<std::optional<R>*>(done->result));
 }
 
-/// Sets the value of `a` to what `make(old)` gives.
-template <class T, class Make>
-void change_agent(agent<T>& a, Make&& make) {
-  change_here(a.core(), [](void* c, const box& old) -> box* {
-    return make_box<T>([&]() -> T { return (*static_cast<std::remove_reference_t<Make>*>(c))(static_cast<const value_box<T>&>(old).value); });
-  }, &make);
-}
-
 struct run_get {
   template <class Task, class T>
   void operator()(Task& t, agent<T>& a) const {
@@ -195,14 +186,14 @@ struct run_get {
 struct run_update {
   template <class Task, class T>
   void operator()(Task& t, agent<T>& a) const {
-    change_agent(a, [&](const T& old) -> T { return std::invoke(t.f, old); });
+    change_value<T>(a.core(), [&](const T& old) -> T { return std::invoke(t.f, old); });
     t.out.emplace();
   }
 };
 struct run_get_and_update {
   template <class Task, class T>
   void operator()(Task& t, agent<T>& a) const {
-    change_agent(a, [&](const T& old) -> T {
+    change_value<T>(a.core(), [&](const T& old) -> T {
       auto both = std::invoke(t.f, old);
       t.out.emplace(std::move(both.first));
       return std::move(both.second);
@@ -229,39 +220,32 @@ consteval bool check_agent_function() {
   return false;
 }
 
-/// An action that somebody waits for.
-template <class F, class R>
-struct asked_action : action {
-  asked_action(F&& given, const eventual_handle& h) : f(std::move(given)), answer(h) {}
-  F f;
-  std::optional<stored<R>> out{};
-  eventual_handle answer;
-};
 struct look_only {
   template <class T, class Asked>
-  static box* apply(Asked& a, const T& now) {
-    if constexpr (std::is_void_v<std::invoke_result_t<decltype(a.f)&, const T&>>) {
-      std::invoke(a.f, now);
-      a.out.emplace();
-    } else {
-      a.out.emplace(std::invoke(a.f, now));
-    }
-    return nullptr;
+  static void run(Asked& asked, agent_core& a) {
+    read_value<T>(a, [&](const T& now) {
+      if constexpr (std::is_void_v<std::invoke_result_t<decltype(asked.f)&, const T&>>) {
+        std::invoke(asked.f, now);
+        asked.out.emplace();
+      } else {
+        asked.out.emplace(std::invoke(asked.f, now));
+      }
+    });
   }
 };
 struct make_next {
   template <class T, class Asked>
-  static box* apply(Asked& a, const T& now) {
-    a.out.emplace();
-    return make_box<T>([&]() -> T { return std::invoke(a.f, now); });
+  static void run(Asked& asked, agent_core& a) {
+    asked.out.emplace();
+    change_value<T>(a, [&](const T& now) -> T { return std::invoke(asked.f, now); });
   }
 };
 struct make_both {
   template <class T, class Asked>
-  static box* apply(Asked& a, const T& now) {
-    return make_box<T>([&]() -> T {
-      auto both = std::invoke(a.f, now);
-      a.out.emplace(std::move(both.first));
+  static void run(Asked& asked, agent_core& a) {
+    change_value<T>(a, [&](const T& now) -> T {
+      auto both = std::invoke(asked.f, now);
+      asked.out.emplace(std::move(both.first));
       return std::move(both.second);
     });
   }
@@ -279,20 +263,30 @@ void answer_asked(eventual& answer, std::optional<stored<R>>& out, const std::ex
 }
 [[noreturn]] void refuse_late();
 
+/// An action that somebody waits for.
+template <class T, class R, class How, class F>
+struct asked_action : action {
+  asked_action(F&& given, const eventual_handle& h) : action(of), f(std::move(given)), answer(h) {}
+  F f;
+  std::optional<stored<R>> out{};
+  eventual_handle answer;
+
+  static void run(action& self, agent_core& a) { How::template run<T>(static_cast<asked_action&>(self), a); }
+  static void over(action& self, const std::exception_ptr& why, bool has_run) noexcept {
+    auto& mine = static_cast<asked_action&>(self);
+    answer_asked<R>(*mine.answer, mine.out, why, has_run);
+  }
+  static const action_class of;
+};
+template <class T, class R, class How, class F>
+inline constexpr action_class asked_action<T, R, How, F>::of{
+    .run = &asked_action::run, .destroy = &destroy_action<asked_action>, .over = &asked_action::over, .bytes = sizeof(asked_action)};
+
 template <class T, class R, class How, class F>
 R ask_plain(agent<T>& of, F&& f, duration timeout, const char* verb) {
-  using asked = asked_action<std::decay_t<F>, R>;
   refuse_wait_here(verb);
   const eventual_handle answer;
-  auto* a = new_action<asked>(std::decay_t<F>(static_cast<F&&>(f)), answer);
-  a->apply = [](action& self, const box& now) -> box* {
-    return How::template apply<T>(static_cast<asked&>(self), static_cast<const value_box<T>&>(now).value);
-  };
-  a->over = [](action& self, const std::exception_ptr& why, bool has_run) noexcept {
-    auto& mine = static_cast<asked&>(self);
-    answer_asked<R>(*mine.answer, mine.out, why, has_run);
-  };
-  send_action(of.core(), send_executor(), a);
+  send_action(of.core(), send_executor(), new_action<asked_action<T, R, How, std::decay_t<F>>>(std::decay_t<F>(static_cast<F&&>(f)), answer));
   box* b = wait_value(*answer, timeout);
   if (b == nullptr) refuse_late();
   if constexpr (!std::is_void_v<R>) return std::move(static_cast<value_box<R>&>(*b).value);

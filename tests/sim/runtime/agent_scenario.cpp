@@ -243,8 +243,28 @@ void beside_one_that_waits() {
   internal::reclaim();
 }
 
+/// The first watch comes while an action changes the value: what the one who added it sees is no older than what the watch hears of.
+void first_watch() {
+  {
+    fixed_executor pool(1);
+    const executor_scope scope(pool, pool);
+    agent<int> a(0);
+    std::vector<int> heard;
+    detail::here();
+    a.send([](int x) { return x + 1; });
+    a.add_watch("w", [&heard](std::string_view, agent<int>&, const int& old, const int&) { heard.push_back(old); });
+    const int seen = *a;
+    a.send_via(pool, inc);
+    while (*a != 2) sync::relax();
+    await(a);
+    sim::check(!heard.empty() && heard.front() <= seen, "a change that came after the watch was not heard of");
+  }
+  internal::reclaim();
+}
+
 const sim::scenario scenarios[] = {{"agent_two_senders", &two_senders, with_agents()},
                                    {"agent_while_sending", &while_sending, with_agents()},
+                                   {"agent_first_watch", &first_watch, with_agents()},
                                    {"agent_restart", &restart, with_agents()},
                                    {"agent_held_sends", &held_sends, with_agents()},
                                    {"agent_lent", &lent, with_agents()},

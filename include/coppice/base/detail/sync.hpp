@@ -165,6 +165,8 @@ inline void fence(seq_cst_t) noexcept { __atomic_thread_fence(__ATOMIC_SEQ_CST);
 inline void light_fence() noexcept { asm volatile("" ::: "memory"); }
 /// Returns: false where the system has no such call: then nothing may be concluded.
 bool heavy_fence() noexcept;
+/// Whether it has: asked once, so that a light fence can be a full one where it has not.
+bool has_heavy_fence() noexcept;
 /// A step of its own in the simulation: leaving a fiber is visible to other threads.
 inline void switch_point() noexcept {}
 /// True in the simulation when the planted fault `n` is switched on.

@@ -205,6 +205,7 @@ inline bool heavy_fence() noexcept {
   fence(seq_cst);
   return true;
 }
+inline bool has_heavy_fence() noexcept { return true; }
 /// A step of its own: leaving a fiber is visible to other threads.
 void switch_point() noexcept;
 /// True when the planted fault `n` is switched on in this run.
