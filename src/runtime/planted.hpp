@@ -59,6 +59,8 @@ enum fault : int {
   agent_released_by_store,    // a runner gives its agent up with what was sent a moment ago
   soon_unseen,                // who goes to sleep does not look at what is given to be taken back
   soon_left,                  // who takes something else leaves it where it is
+  turns_left,                 // who naps does not see to the jobs of a thread that is kept by one
+  turns_taken_from_present,   // a thread's jobs are taken away while it takes one itself
   lent_past_executor,         // who awaits an agent runs what was sent to another executor, too
   restart_without_run,        // a parked agent is not handed over by its restart
   settled_relaxed,            // a future is there before its value is

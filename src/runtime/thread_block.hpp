@@ -52,6 +52,7 @@ struct thread_block : detail::reader {  // first: detail::this_reader() takes th
   detail::slot* proxy = nullptr;        // the hidden process of a plain thread
   scope_head* scope = nullptr;          // fiber::scope of what runs on the thread's own stack
   void* member = nullptr;               // of a pool of threads, which an upper room keeps: what it knows of this thread
+  std::int64_t* stopwatch = nullptr;    // where the time that the next action of an agent takes goes to, in ns, if somebody wants to know
   void* keepsake = nullptr;             // something that an upper room keeps with the thread …
   void (*drop_keepsake)(void*) noexcept = nullptr;  // … and wants back at its end
   thread_counts counts;

@@ -23,6 +23,7 @@ enum class counted : std::uint8_t {
   actions_sent,     // to agents that are no processes
   actions_over,     // run, or dropped
   actions_failed,
+  lots_taken,       // of actions, out of agents' inboxes
   agents_busy,      // agents that had nothing queued, and got something
   agents_idle,      // … and the other way round
   agents_failed,
@@ -42,7 +43,7 @@ struct thread_counts {
   thread_counts* next = nullptr;        // of all threads'; guarded by their lock
   thread_counts* before = nullptr;
 
-  void add(counted what, std::uint64_t n = 1) noexcept { of[static_cast<std::size_t>(what)].add(n); }
+  std::uint64_t add(counted what, std::uint64_t n = 1) noexcept { return of[static_cast<std::size_t>(what)].add(n); }
 };
 
 /// Of all threads, those included that have ended.   Cost: linear in the number of threads; a lock.

@@ -16,10 +16,6 @@ struct binding;
 
 namespace coppice::internal {
 
-/// Looks of an executor's thread at its queue before it sleeps. The simulation makes it small.
-extern int spins_of_pools;
-extern int naps_of_pools;
-
 struct action_frame;                             // agent.cpp
 struct delay_stack;                              // delay.cpp
 

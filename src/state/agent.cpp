@@ -25,6 +25,7 @@
 #include <coppice/base/assert.hpp>
 
 #include "runtime/planted.hpp"
+#include "runtime/slab.hpp"
 #include "state/activity.hpp"
 #include "state/bindings.hpp"
 #include "state/transaction.hpp"
@@ -58,6 +59,9 @@ using internal::inside;
 namespace planted = internal::planted;
 
 constexpr std::uint32_t often_awaited = 2;      // sends to an agent that were awaited at once, before the next is expected to be
+constexpr std::uint64_t braked = 64;            // one of so many sends looks how far it is ahead
+constexpr std::uint64_t most_ahead = 16'384;    // actions: 1 MiB
+constexpr int pauses_of_brake = 100;            // 2.3 µs: 36 ns for a send
 constexpr int most_lent = 256;                  // actions that who awaits runs, before the executor has them again
 
 /// What a waiter of await waits for; its markers outlive it when its time is up.
@@ -115,25 +119,59 @@ bool push(agent_core& a, action& x) noexcept {
   return newest == nullptr;
 }
 
-/// Takes what is in the inbox, which is something new. The queue is empty. Runner only.
+/// One more of the lot is put in order: it comes before those that are. The line of the one after it is fetched meanwhile.
+void order_one(agent_core& a) noexcept {
+  action* x = a.unordered;
+  action* older = x->behind;
+  x->behind = a.ordered.get();
+  a.ordered = x;
+  a.in_order = a.in_order.get() + 1;
+  if (older == &nothing_new) older = nullptr;
+  __builtin_prefetch(older);
+  a.unordered = older;
+}
+
 void take_lot(agent_core& a) noexcept {
-  action* x = a.inbox.exchange(&nothing_new, sync::acquire);  // pairs with push
-  action* newer = nullptr;
-  while (x != nullptr && x != &nothing_new) {
-    action* older = x->behind;
-    x->behind = newer;
-    newer = x;
-    x = older;
+  count(counted::lots_taken);
+  a.unordered = a.inbox.exchange(&nothing_new, sync::acquire);  // pairs with push
+}
+
+/// The queue is empty: what was taken out of the inbox becomes the queue, and what has come since is taken. Runner only, and something is
+/// queued.
+void next_lot(agent_core& a) noexcept {
+  if (a.unordered.get() == nullptr && a.ordered.get() == nullptr) take_lot(a);
+  while (a.unordered.get() != nullptr) order_one(a);
+  a.first = a.ordered.get();
+  a.ordered = nullptr;
+  a.left = a.in_order.get();
+  a.half = a.left.get() / 2;
+  a.in_order = 0;
+}
+
+/// When half of the queue has run, the next lot is taken; two of it are put in order with each action, so that it is when its turn comes,
+/// and nobody has waited for its lines.
+void prepare_lot(agent_core& a) noexcept {
+  if (a.unordered.get() != nullptr) {
+    order_one(a);
+    if (a.unordered.get() != nullptr) order_one(a);
   }
-  a.first = newer;
+  const std::uint32_t left = a.left - 1;
+  a.left = left;
+  if (left == a.half + 1) internal::fetch_for_write(&a.inbox);
+  if (left == a.half && left != 0 && a.inbox.load(sync::relaxed) != &nothing_new) {
+    take_lot(a);
+    __builtin_prefetch(a.unordered.get());
+  }
 }
 
 /// The action to be run next. Runner only, and something is queued.
 action* oldest(agent_core& a) noexcept {
-  if (a.first.get() == nullptr) take_lot(a);
+  if (a.first.get() == nullptr) next_lot(a);
   COPPICE_ASSERT(a.first.get() != nullptr, "an agent runs with nothing queued");
   return a.first.get();
 }
+
+bool has_taken(const agent_core& a) noexcept { return a.first.get() != nullptr || a.unordered.get() != nullptr || a.ordered.get() != nullptr; }
 
 /// Takes the oldest action out. Runner only.
 action& take_oldest(agent_core& a) noexcept {
@@ -144,7 +182,7 @@ action& take_oldest(agent_core& a) noexcept {
 
 /// Gives the agent up if nothing is queued. Runner only; no more, if it returns false: the agent may be gone then.
 bool keep(agent_core& a) noexcept {
-  if (a.first.get() != nullptr) return true;
+  if (has_taken(a)) return true;
   action* seen = &nothing_new;
   if (planted::is(planted::agent_released_by_store)) a.inbox.store(nullptr, sync::release);
   else if (!a.inbox.cas(seen, nullptr, sync::acq_rel)) return true;
@@ -211,6 +249,25 @@ void go_out(held_sends& held) noexcept {
   }
 }
 
+/// The time in an action's function, for who asked for the next one's (thread_pool.cpp).
+class stopwatch {
+ public:
+  stopwatch() noexcept : to_(internal::here().stopwatch) {
+    if (to_ != nullptr) [[unlikely]] begin_ = sync::now();
+  }
+  ~stopwatch() {
+    if (to_ == nullptr) [[likely]] return;
+    *to_ = sync::now() - begin_;
+    internal::here().stopwatch = nullptr;
+  }
+  stopwatch(const stopwatch&) = delete;
+  stopwatch& operator=(const stopwatch&) = delete;
+
+ private:
+  std::int64_t* const to_;
+  std::int64_t begin_ = 0;
+};
+
 void run_action(agent_core& a, action& x) noexcept {
   if (is_marker(x)) return marker_arrived(x, true);
   action_frame frame{.agent = &a};
@@ -221,6 +278,7 @@ void run_action(agent_core& a, action& x) noexcept {
       now.action = &frame;
       now.bound = x.bound;
     });
+    const stopwatch time;
     try {
       x.cls->run(x, a);
     } catch (...) {
@@ -234,17 +292,24 @@ void run_action(agent_core& a, action& x) noexcept {
 
 void run_oldest(agent_core& a) noexcept {
   action& x = take_oldest(a);
+  __builtin_prefetch(a.first.get());
+  prepare_lot(a);
   run_action(a, x);
   free_action(x);
   count(counted::actions_over);
 }
 
+/// Whether anything is queued. Runner only.
+bool has_queued(const agent_core& a) noexcept { return has_taken(a) || a.inbox.load(sync::relaxed) != &nothing_new; }
+
 void run_agent(void* raw) noexcept {
   agent_core& a = *static_cast<agent_core*>(raw);
+  if (!has_queued(a) && !keep(a)) return;        // it has lingered for nothing
   for (;;) {
     if (has_failed(a) && park(a)) return;
-    const executor* by = oldest(a)->by;
+    executor* by = oldest(a)->by;
     run_oldest(a);
+    if (!has_queued(a) && a.awaited.load(sync::relaxed) == 0 && !has_failed(a) && by->linger({&run_agent, &a})) return;
     if (!keep(a)) return;
     if (has_failed(a)) continue;
     if ((oldest(a)->by != by || by->has_waiting()) && try_hand_over(a, by)) return;
@@ -303,10 +368,19 @@ void send_to_process(agent_core& a, action& x) {
   send_agent_task(a.process, agent_task_handle(t));
 }
 
+/// Now and then: has a sender that is far ahead of those who run its actions slow down, so that what lies between fits the cache: it
+/// lies scattered where many agents take turns. It waits for nobody.
+void brake(const executor& by) noexcept {
+  if (!by.has_waiting()) return;
+  const std::uint64_t over = internal::sum_of(counted::actions_over);
+  if (internal::sum_of(counted::actions_sent) - over < most_ahead) return;
+  for (int i = 0; i != pauses_of_brake; ++i) sync::relax();
+}
+
 /// Puts `x` into the queue. Throws rejected; then it is not in the queue.
 void enqueue(agent_core& a, action& x) {
   if (a.process) [[unlikely]] return send_to_process(a, x);
-  count(counted::actions_sent);
+  if (internal::here().counts.add(counted::actions_sent) % braked == 0) [[unlikely]] brake(*x.by);
   if (a.awaited.load(sync::relaxed) != 0 && !is_idle(a)) a.awaited.store(0, sync::relaxed);
   if (!push(a, x)) return;                       // it may be gone now
   count(counted::agents_busy);

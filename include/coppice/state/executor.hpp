@@ -28,6 +28,9 @@ class executor {
   /// The same for what has just run on a thread of this executor and goes on when those that wait have had their turn: that thread
   /// comes back to it, so nobody needs to be woken.
   virtual bool requeue(job t) { return execute(t); }
+  /// Runs `t`, which has just run on a thread of this executor, once more in a moment: an agent that has nothing to do now and most likely
+  /// will have then. For an executor to which that costs next to nothing.   Returns: false: it will not run.
+  virtual bool linger(job) { return false; }
   /// The same where the giver will most likely take the job back at once (withdraw), to run it itself: nobody need be woken before a
   /// millisecond is over.
   virtual bool execute_soon(job t) { return execute(t); }
@@ -54,6 +57,7 @@ class fixed_executor final : public executor {
   ~fixed_executor() override;
   bool execute(job t) override;
   bool requeue(job t) override;
+  bool linger(job t) override;
   bool execute_soon(job t) override;
   bool withdraw(job t) override;
   bool is_accepting() const noexcept override;
@@ -71,6 +75,7 @@ class growing_executor final : public executor {
   ~growing_executor() override;
   bool execute(job t) override;
   bool requeue(job t) override;
+  bool linger(job t) override;
   bool execute_soon(job t) override;
   bool withdraw(job t) override;
   bool is_accepting() const noexcept override;

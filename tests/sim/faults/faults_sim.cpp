@@ -70,6 +70,8 @@ constexpr row table[] = {
     {planted::agent_released_by_store, "an agent given up with what was just sent to it", "agent_while_sending"},
     {planted::soon_unseen, "what was to be taken back is not seen before sleep", "agent_not_awaited"},
     {planted::soon_left, "what was to be taken back is left by who takes something else", "agent_beside_one_that_waits"},
+    {planted::turns_left, "the turns of a thread that is kept are left with it", "agent_kept_turns"},
+    {planted::turns_taken_from_present, "turns are taken from a thread that is there", "agent_turns_at_shutdown"},
     {planted::lent_past_executor, "an action run by who awaits, though sent elsewhere", "agent_lent"},
     {planted::restart_without_run, "a restarted agent is not run", "agent_restart"},
     {planted::settled_relaxed, "a future settled relaxed", "future_two_deliver"},

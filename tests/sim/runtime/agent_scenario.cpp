@@ -7,7 +7,7 @@
 
 #include "runtime/epoch.hpp"
 #include "sim/runtime/world.hpp"
-#include "state/activity.hpp"
+#include "state/thread_pool.hpp"
 #include "state/transaction.hpp"
 
 namespace {
@@ -19,8 +19,7 @@ void begin() {
   whole_program().before();
   internal::renew_transactions();
   internal::limits_of_epochs = {.boxes = 2, .batches = 2};
-  internal::spins_of_pools = 1;
-  internal::naps_of_pools = 2;
+  internal::limits_of_pools = {.spins = 1, .naps = 2};
 }
 void finish() {
   internal::drop_transactions();
@@ -262,6 +261,77 @@ void first_watch() {
   internal::reclaim();
 }
 
+/// Agents take turns on one thread; an action of one keeps it until another one's has run: who naps takes their turns away.
+void kept_turns() {
+  {
+    fixed_executor pool(2);
+    const executor_scope scope(pool, pool);
+    agent<int> a(0), b(0);
+    signpost ran;
+    detail::here();
+    for (int i = 0; i < 2; ++i) {
+      a.send(inc);
+      b.send(inc);
+    }
+    a.send([&ran](int x) {
+      ran.wait();
+      return x + 1;
+    });
+    b.send([&ran](int x) {
+      ran.set();
+      return x + 1;
+    });
+    ran.wait();
+    await(a);
+    await(b);
+    sim::check(*a == 3 && *b == 3, "an action was lost or doubled");
+  }
+  internal::reclaim();
+}
+
+/// Several actions that each keep their thread until all of them have begun: for all that were with one thread others are called.
+void all_kept() {
+  {
+    fixed_executor pool(3);
+    const executor_scope scope(pool, pool);
+    agent<int> a(0), b(0), c(0);
+    sync::atomic<int> begun{0, "begun"};
+    detail::here();
+    for (agent<int>* x : {&a, &b, &c})
+      x->send_via(pool, [&begun](int n) {
+        begun.fetch_add(1, sync::relaxed);
+        while (begun.load(sync::relaxed) != 3) sleep_for(duration{100'000});
+        return n + 1;
+      });
+    while (*a + *b + *c != 3) sleep_for(duration{1'000'000});
+  }
+  internal::reclaim();
+}
+
+/// The executor is shut down while agents take turns on its thread: what it had taken runs.
+void turns_at_shutdown() {
+  {
+    fixed_executor pool(1);
+    const executor_scope scope(pool, pool);
+    agent<int> a(0), b(0), c(0);
+    detail::here();
+    for (int i = 0; i < 3; ++i)
+      for (agent<int>* x : {&a, &b, &c}) x->send_via(pool, inc);
+    pool.shutdown();
+    while (*a != 3 || *b != 3 || *c != 3) sync::relax();
+  }
+  internal::reclaim();
+}
+
+sim::scenario_options with_fine_actions() {
+  sim::scenario_options o = with_agents();
+  o.before = [] {
+    begin();
+    internal::limits_of_pools.fine_at_first = true;
+  };
+  return o;
+}
+
 const sim::scenario scenarios[] = {{"agent_two_senders", &two_senders, with_agents()},
                                    {"agent_while_sending", &while_sending, with_agents()},
                                    {"agent_first_watch", &first_watch, with_agents()},
@@ -269,6 +339,13 @@ const sim::scenario scenarios[] = {{"agent_two_senders", &two_senders, with_agen
                                    {"agent_held_sends", &held_sends, with_agents()},
                                    {"agent_lent", &lent, with_agents()},
                                    {"agent_not_awaited", &not_awaited, with_agents()},
+                                   {"agent_kept_turns", &kept_turns, with_fine_actions()},
+                                   {"agent_all_kept", &all_kept, with_fine_actions()},
+                                   {"agent_turns_at_shutdown", &turns_at_shutdown, with_fine_actions()},
+                                   {"agent_two_senders_fine", &two_senders, with_fine_actions()},
+                                   {"agent_while_sending_fine", &while_sending, with_fine_actions()},
+                                   {"agent_restart_fine", &restart, with_fine_actions()},
+                                   {"agent_lent_fine", &lent, with_fine_actions()},
                                    {"agent_beside_one_that_waits", &beside_one_that_waits, with_agents()}};
 
 }  // namespace

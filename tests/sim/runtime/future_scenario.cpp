@@ -9,7 +9,7 @@
 
 #include "runtime/epoch.hpp"
 #include "sim/runtime/world.hpp"
-#include "state/activity.hpp"
+#include "state/thread_pool.hpp"
 
 #include <memory>
 
@@ -21,7 +21,7 @@ using namespace coppice::testing;
 void begin() {
   whole_program().before();
   internal::limits_of_epochs = {.boxes = 2, .batches = 2};
-  internal::spins_of_pools = 1;
+  internal::limits_of_pools.spins = 1;
 }
 void finish() { internal::drop_program_state(); }
 sim::scenario_options with_futures() {

@@ -62,6 +62,12 @@ struct alignas(64) agent_core {
   sync::atomic<std::uint64_t> word{0, "agent word"};     // the value, if it is a word …
   sync::atomic<box*> value{nullptr, "agent value"};      // … and if it is none
   sync::var<action*> first{nullptr, "agent queue"};      // oldest first
+  // What was taken out of the inbox and comes behind those: newest first, and what of it is in order already.
+  sync::var<action*> unordered{nullptr, "agent lot"};
+  sync::var<action*> ordered{nullptr, "agent lot in order"};
+  sync::var<std::uint32_t> in_order{0};                  // how many
+  sync::var<std::uint32_t> left{0};                      // of the queue
+  sync::var<std::uint32_t> half{0};                      // when that many are left, the next lot is taken
   // The senders' line: the runner comes here only for a new lot.
   alignas(64) sync::atomic<action*> inbox{nullptr, "agent inbox"};  // newest first; null: it is idle
   sync::atomic<std::uint32_t> awaited;               // how often, up to a few, a lone send was awaited at once: a hint
