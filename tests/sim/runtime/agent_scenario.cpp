@@ -292,18 +292,18 @@ void kept_turns() {
 /// Several actions that each keep their thread until all of them have begun: for all that were with one thread others are called.
 void all_kept() {
   {
-    fixed_executor pool(3);
+    fixed_executor pool(4);
     const executor_scope scope(pool, pool);
-    agent<int> a(0), b(0), c(0);
+    agent<int> a(0), b(0), c(0), d(0);
     sync::atomic<int> begun{0, "begun"};
     detail::here();
-    for (agent<int>* x : {&a, &b, &c})
+    for (agent<int>* x : {&a, &b, &c, &d})
       x->send_via(pool, [&begun](int n) {
         begun.fetch_add(1, sync::relaxed);
-        while (begun.load(sync::relaxed) != 3) sleep_for(duration{100'000});
+        while (begun.load(sync::relaxed) != 4) sleep_for(duration{100'000});
         return n + 1;
       });
-    while (*a + *b + *c != 3) sleep_for(duration{1'000'000});
+    while (*a + *b + *c + *d != 4) sleep_for(duration{1'000'000});
   }
   internal::reclaim();
 }
