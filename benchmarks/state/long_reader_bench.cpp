@@ -7,9 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <memory>
-#include <thread>
 #include <vector>
 
 #include "state/rows.hpp"
@@ -39,28 +37,21 @@ class world {
     for (std::size_t i = 0; i != many; ++i) refs_.push_back(std::make_unique<ref<std::int64_t>>(0));
   }
 
-  /// `readers` of them, one behind the other; with none the writer is alone for as long as they would take.
+  /// Readers one behind the other; without them the writer is alone for as long as they would take.
   outcome run(bench::state& s, bool readers) {
     outcome o;
     std::atomic<bool> over{false};
     std::uint64_t written = 0;
-    const std::int64_t begin = bench::now();
-    std::thread writer([&] {
-      bench::pin_to_core(1);
-      std::uint32_t dice = 1;
-      while (!over.load(std::memory_order_relaxed)) {
-        move(dice);
-        ++written;
+    const double ns = bench::in_threads(2, [&](int t) {
+      bench::pin_to_core(t);
+      if (t == 0) {
+        for (std::uint64_t i = 0; i != s.count(24); ++i) readers ? read_all(o) : wait_busily(4 * pause);
+        over = true;
+        return;
       }
+      for (std::uint32_t dice = 1; !over.load(std::memory_order_relaxed); ++written) move(dice);
     });
-    bench::pin_to_core(0);
-    for (std::uint64_t i = 0; i != s.count(24); ++i) {
-      if (readers) read_all(o);
-      else wait_busily(4 * pause);
-    }
-    over = true;
-    writer.join();
-    o.writes = static_cast<double>(written) * 1e3 / static_cast<double>(bench::now() - begin);
+    o.writes = static_cast<double>(written) * 1e3 / ns;
     for (const auto& r : refs_) o.versions = std::max(o.versions, r->history_count());
     return o;
   }
