@@ -4,8 +4,7 @@
 // (a long computation, a blocking system call): what it holds is given to the others, its timers are fired for it, and
 // if nobody is free a spare worker is started, unless all it lacks is a core (thread_glance.hpp). One that does very much, in
 // small pieces, is left alone: its queue goes round in less time than it would take to carry part of it to another core. When
-// everything is idle the monitor sleeps too; while all workers get something done and none is free it looks every four milliseconds: each look
-// takes a core from somebody.
+// everything is idle the monitor sleeps too.
 #include "runtime/scheduler.hpp"
 
 #include "runtime/crowding.hpp"
@@ -24,8 +23,6 @@ constexpr std::int64_t period = 1'000'000;
 constexpr std::int64_t longest_wait = 2 * period;
 constexpr int long_stuck = 50;               // looks: then another serves in its place, whatever the reason
 constexpr int idle_rounds = 20;              // all parked for so long: the monitor sleeps as well
-constexpr int calm_rounds = 20;              // nothing to be done about anybody for so long: it looks more rarely
-constexpr std::int64_t calm_period = 4 * period;
 
 }  // namespace
 
@@ -48,14 +45,12 @@ void scheduler::enter_monitor(void* raw) { static_cast<scheduler*>(raw)->monitor
 void scheduler::monitor() {
   watch seen;
   int quiet = 0;
-  int calm = 0;
   while (stopping_.load(sync::seq_cst) == 0) {
-    sync::futex_wait(monitor_signal_, 0, sync::now() + (calm < calm_rounds ? period : calm_period));
+    sync::futex_wait(monitor_signal_, 0, sync::now() + period);
     if (stopping_.load(sync::seq_cst) != 0) return;
     const unsigned n = count_.load(sync::acquire);
     const std::uint64_t all = everyone();
     if (parked_.load(sync::seq_cst) == all) {
-      ++calm;
       be_impatient(seen);
       if (++quiet < idle_rounds) continue;
       quiet = 0;
@@ -64,7 +59,6 @@ void scheduler::monitor() {
         sync::futex_wait(monitor_signal_, 1);
       monitor_signal_.store(0, sync::seq_cst);
       seen.at = sync::now();                       // what it slept through says nothing
-      calm = 0;
       continue;
     }
     quiet = 0;
@@ -75,7 +69,6 @@ void scheduler::monitor() {
     seen.waited = waits;
     away_.store(stuck_somewhere && (waits || n > base_) ? count_away(seen, n) : 0, sync::relaxed);
     const std::uint64_t parked = parked_.load(sync::seq_cst);
-    calm = stuck_somewhere || (parked != 0 && !enough_serve(parked)) ? 0 : calm + 1;
     if (!waits || enough_serve(parked)) continue;
     const bool somebody_searches = searching_.load(sync::seq_cst) != 0;
     if (parked != 0) {
