@@ -174,6 +174,7 @@ inline log_entry& note_owned(log_entry& e) noexcept {
 
 /// The ref is ours or ensured by us: what is committed there must not be younger than our snapshot. To be asked when the value has been
 /// loaded: who has been killed meanwhile, and sees a younger value, sees its number, too.
+/// A value that is older than a snapshot taken anew here is of one who was killed: its next operation says so.
 inline void check_version(transaction& t, const ref_core& r) {
   if (planted::is(planted::version_unchecked)) return;
   while (newest_version(r) > t.snapshot) [[unlikely]] {

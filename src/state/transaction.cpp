@@ -254,13 +254,12 @@ transaction* current_transaction() noexcept { return transaction_at(internal::he
 [[noreturn, gnu::noinline]] static void refuse_outside(const char* what) {
   throw no_transaction(std::string(what) + ": only inside of transact()");
 }
-static inline transaction& transaction_in(const internal::thread_block& block, const char* what) {
-  transaction* t = transaction_at(block);
+transaction& transaction_for(const char* what) {
+  transaction* t = current_transaction();
   if (t == nullptr) [[unlikely]] refuse_outside(what);
   check_alive(*t);
   return *t;
 }
-transaction& transaction_for(const char* what) { return transaction_in(internal::here(), what); }
 
 /// What has been taken from us may be committed by another since.
 static void check_still_ours(transaction& t, const ref_core& r) {
@@ -316,8 +315,8 @@ std::uint64_t look_at_word(ref_core& r) {
   return word;
 }
 
-/// Makes the word ours for a first write. Returns null if it is already, or if the ref is commuted: then put_value refuses,
-/// after the user's function.
+/// Makes the word ours for a first write.   Returns: null; the entry of a ref that is ours already, or that is commuted: then put_value
+/// refuses, after the user's function.
 static log_entry* find_written(transaction& t, ref_core& r) {
   log_entry* e = t.log.find(r);
   if (e != nullptr && (e->commuted || e->owned)) [[unlikely]] return e;
@@ -326,7 +325,7 @@ static log_entry* find_written(transaction& t, ref_core& r) {
 }
 
 write_access begin_write(ref_core& r, guard& g) {
-  transaction& t = transaction_in(internal::here(), "alter");
+  transaction& t = transaction_for("alter");
   if (log_entry* e = find_written(t, r); e != nullptr) [[unlikely]] return {&t, &own_value(t, *e, r, g)};
   box* now = g.protect(r.head);
   check_version(t, r);
@@ -335,7 +334,7 @@ write_access begin_write(ref_core& r, guard& g) {
 }
 
 word_access begin_word_write(ref_core& r) {
-  transaction& t = transaction_in(internal::here(), "alter");
+  transaction& t = transaction_for("alter");
   if (const log_entry* e = find_written(t, r); e != nullptr) [[unlikely]] return {&t, look_at_own_word(t, r, *e)};
   const std::uint64_t now = r.head_word.load(sync::acquire);
   check_version(t, r);
@@ -344,7 +343,7 @@ word_access begin_word_write(ref_core& r) {
 }
 
 transaction& begin_blind_write(ref_core& r) {
-  transaction& t = transaction_in(internal::here(), "set");
+  transaction& t = transaction_for("set");
   if (find_written(t, r) == nullptr) [[likely]] check_version(t, r);
   return t;
 }

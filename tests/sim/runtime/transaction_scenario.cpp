@@ -43,6 +43,13 @@ sim::scenario_options with_haste() {
   return o;
 }
 
+void transfer_one(ref<int>& from, ref<int>& to) {
+  transact([&] {
+    to.alter(plus, 1);
+    from.alter(minus, 1);
+  });
+}
+
 /// Two who transfer, one who looks, in a transaction and outside.
 void transfers() {
   ref<int> a(0), b(0);
@@ -51,10 +58,7 @@ void transfers() {
     detail::here();
     line.pass();
     for (int i = 0; i != 2; ++i)
-      transact([&] {
-        a.alter(plus, 1);
-        b.alter(minus, 1);
-      });
+      transfer_one(b, a);
   };
   runs one(transfer);
   runs two([&] {
@@ -82,10 +86,7 @@ void looks() {
     detail::here();
     line.pass();
     for (int i = 0; i != 2; ++i)
-      transact([&] {
-        a.alter(plus, 1);
-        b.alter(minus, 1);
-      });
+      transfer_one(b, a);
   });
   detail::here();
   line.pass();
@@ -219,6 +220,39 @@ void killing() {
   internal::reclaim();
 }
 
+/// Who is killed before it has been given anything, and takes its snapshot anew, sees nothing that does not belong together.
+void killed_at_first() {
+  ref<int> a(0), b(0), other(0);
+  signpost begun, moved;
+  runs younger([&] {
+    detail::here();
+    begun.wait();
+    transact([&] { other.alter(inc); });         // the clock moves on: the ages differ
+    moved.set();
+    for (int i = 0; i != 2; ++i)
+      transact([&] {
+        const int before = a.alter(plus, 1) - 1;
+        sim::check(*b == before, "two values of different moments");
+        b.alter(plus, 1);
+      });
+  });
+  detail::here();
+  ref<int> first(0);
+  bool is_first = true;
+  transact([&] {
+    static_cast<void>(*first);
+    if (std::exchange(is_first, false)) {
+      begun.set();
+      moved.wait();
+    }
+    a.alter(plus, 1);
+    b.alter(plus, 1);
+  });
+  younger.join();
+  sim::check(*a == 3 && *b == 3, "an update was lost");
+  internal::reclaim();
+}
+
 /// A body that catches everything, beside one that commits.
 void catching() {
   ref<int> a(0), b(0);
@@ -277,6 +311,7 @@ const sim::scenario scenarios[] = {{"transaction_transfers", &transfers, with_re
                                    {"transaction_opposite_orders", &opposite_orders, with_refs()},
                                    {"transaction_barging", &barging, with_refs()},
                                    {"transaction_killing", &killing, with_haste()},
+                                   {"transaction_killed_at_first", &killed_at_first, with_haste()},
                                    {"transaction_catching", &catching, with_refs()},
                                    {"transaction_ensuring", &ensuring, with_refs()}};
 
