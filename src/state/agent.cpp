@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// agent: the queue of an agent, how its actions run, fail and are held back, and waiting for them.
+// agent: how the actions of an agent run, fail and are held back, and waiting for them.
 //
-// The inbox is one word: null, the agent is idle; `in_hand`, a *runner* has it and nothing new is there; else the newest action sent.
-// Who finds it null makes the runner: he hands the agent to the executor of his action, and from then on exactly one has it, until
-// that one takes the word back to null or the agent has failed.
+// Who sends to an idle agent makes its *runner*: he hands the agent to the executor of his action, and from then on exactly one has it,
+// until that one gives it up or the agent has failed.
 //
-//   send     push; it was null: execute(run_agent) on the action's executor
-//   runner   take all from the inbox, oldest first; run one; nothing left and the inbox still `in_hand`: null, it has lost the agent;
-//            else go on here, or hand over where the next action names another executor, or where somebody else waits for this one
-//            (each action is one task of its executor, AG-7)
+//   send     push; it was idle: execute(run_agent) on the action's executor
+//   runner   run the oldest; nothing left: give the agent up, it may be lost then; else go on here, or hand over where the next action
+//            names another executor, or where somebody else waits for this one (each action is one task of its executor, AG-7)
 //   failed   the runner parks the agent with what is queued; restart hands it over anew
 //
 // Invariants
-//   1. One runner: who found the inbox null, or was handed the agent, or restarted a parked one.
+//   1. One runner: who found the agent idle, or was handed it, or restarted a parked one. The queue's order is in action_queue.hpp.
 //   2. The value is written by the runner, and by restart while no runner runs: the agent has failed.
 //   3. What an action holds back goes out after its watches, or is dropped with it.
 // Design note: docs/internals/agents.md.
@@ -22,10 +20,9 @@
 #include <coppice/process/detail/core.hpp>
 #include <coppice/state/agent_ref.hpp>
 
-#include <coppice/base/assert.hpp>
-
 #include "runtime/planted.hpp"
 #include "runtime/slab.hpp"
+#include "state/action_queue.hpp"
 #include "state/activity.hpp"
 #include "state/bindings.hpp"
 #include "state/transaction.hpp"
@@ -55,7 +52,14 @@ using internal::activity;
 using internal::count;
 using internal::counted;
 using internal::current_activity;
+using internal::has_queued;
 using internal::inside;
+using internal::is_idle;
+using internal::keep;
+using internal::oldest;
+using internal::prepare_lot;
+using internal::push;
+using internal::take_oldest;
 namespace planted = internal::planted;
 
 constexpr std::uint32_t often_awaited = 2;      // sends to an agent that were awaited at once, before the next is expected to be
@@ -107,89 +111,6 @@ void drop_action(action& a) noexcept {
   free_action(a);
 }
 
-/// In an agent's inbox: a runner has it, and nothing new is there. Never looked into.
-constinit action nothing_new{markers};
-
-/// Returns: whether the agent was idle: the caller is its runner now.
-bool push(agent_core& a, action& x) noexcept {
-  action* newest = a.inbox.load(sync::relaxed);
-  do x.behind = newest;
-  while (planted::is(planted::action_pushed_relaxed) ? !a.inbox.cas_weak(newest, &x, sync::relaxed)
-                                                     : !a.inbox.cas_weak(newest, &x, sync::acq_rel));
-  return newest == nullptr;
-}
-
-/// One more of the lot is put in order: it comes before those that are. The line of the one after it is fetched meanwhile.
-void order_one(agent_core& a) noexcept {
-  action* x = a.unordered;
-  action* older = x->behind;
-  x->behind = a.ordered.get();
-  a.ordered = x;
-  a.in_order = a.in_order.get() + 1;
-  if (older == &nothing_new) older = nullptr;
-  __builtin_prefetch(older);
-  a.unordered = older;
-}
-
-void take_lot(agent_core& a) noexcept {
-  count(counted::lots_taken);
-  a.unordered = a.inbox.exchange(&nothing_new, sync::acquire);  // pairs with push
-}
-
-/// The queue is empty: what was taken out of the inbox becomes the queue, and what has come since is taken. Runner only, and something is
-/// queued.
-void next_lot(agent_core& a) noexcept {
-  if (a.unordered.get() == nullptr && a.ordered.get() == nullptr) take_lot(a);
-  while (a.unordered.get() != nullptr) order_one(a);
-  a.first = a.ordered.get();
-  a.ordered = nullptr;
-  a.left = a.in_order.get();
-  a.half = a.left.get() / 2;
-  a.in_order = 0;
-}
-
-/// When half of the queue has run, the next lot is taken; two of it are put in order with each action, so that it is when its turn comes,
-/// and nobody has waited for its lines.
-void prepare_lot(agent_core& a) noexcept {
-  if (a.unordered.get() != nullptr) {
-    order_one(a);
-    if (a.unordered.get() != nullptr) order_one(a);
-  }
-  const std::uint32_t left = a.left - 1;
-  a.left = left;
-  if (left == a.half + 1) internal::fetch_for_write(&a.inbox);
-  if (left == a.half && left != 0 && a.inbox.load(sync::relaxed) != &nothing_new) {
-    take_lot(a);
-    __builtin_prefetch(a.unordered.get());
-  }
-}
-
-/// The action to be run next. Runner only, and something is queued.
-action* oldest(agent_core& a) noexcept {
-  if (a.first.get() == nullptr) next_lot(a);
-  COPPICE_ASSERT(a.first.get() != nullptr, "an agent runs with nothing queued");
-  return a.first.get();
-}
-
-bool has_taken(const agent_core& a) noexcept { return a.first.get() != nullptr || a.unordered.get() != nullptr || a.ordered.get() != nullptr; }
-
-/// Takes the oldest action out. Runner only.
-action& take_oldest(agent_core& a) noexcept {
-  action* x = oldest(a);
-  a.first = x->behind.get();
-  return *x;
-}
-
-/// Gives the agent up if nothing is queued. Runner only; no more, if it returns false: the agent may be gone then.
-bool keep(agent_core& a) noexcept {
-  if (has_taken(a)) return true;
-  action* seen = &nothing_new;
-  if (planted::is(planted::agent_released_by_store)) a.inbox.store(nullptr, sync::release);
-  else if (!a.inbox.cas(seen, nullptr, sync::acq_rel)) return true;
-  count(counted::agents_idle);
-  return false;
-}
-
 void run_agent(void* raw) noexcept;
 
 /// Hands the agent to the executor of its oldest action; `here` is the one whose job this is, if any. Runner only. False: that takes
@@ -208,7 +129,6 @@ void hand_over(agent_core& a) noexcept {
 }
 
 bool has_failed(const agent_core& a) noexcept { return a.failed.load(sync::acquire) != 0; }
-bool is_idle(const agent_core& a) noexcept { return a.inbox.load(sync::acquire) == nullptr; }
 
 /// Returns: whether the agent has failed and is parked: the runner has lost it.
 bool park(agent_core& a) noexcept {
@@ -298,9 +218,6 @@ void run_oldest(agent_core& a) noexcept {
   free_action(x);
   count(counted::actions_over);
 }
-
-/// Whether anything is queued. Runner only.
-bool has_queued(const agent_core& a) noexcept { return has_taken(a) || a.inbox.load(sync::relaxed) != &nothing_new; }
 
 void run_agent(void* raw) noexcept {
   agent_core& a = *static_cast<agent_core*>(raw);

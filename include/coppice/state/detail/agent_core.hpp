@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// agent_core: what the compiled half of agents (src/state/agent.cpp) knows of one. The protocol of the queue is described there.
+// agent_core: what the compiled half of agents (src/state/agent.cpp) knows of one. The protocol of the queue is described in
+// src/state/action_queue.hpp.
 #pragma once
 
 #include <coppice/base/detail/sync.hpp>
