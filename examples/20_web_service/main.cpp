@@ -105,8 +105,10 @@ int main(int argc, char** argv) {
     // [tls]
     http_server_options options{.port = port_from(argc, argv)};
     if (argc > 3) options.tls = {{.certificate_file = argv[2], .key_file = argv[3]}};
-    const http_server server = run_server(app(), options);
     // [/tls]
+    // [hosts]
+    const http_server server = run_server(wrap(refuse_other_hosts(), app()), options);  // localhost, 127.0.0.1, [::1]
+    // [/hosts]
     std::printf("%s://127.0.0.1:%u\n", options.tls.empty() ? "http" : "https", server.port());
     sleep_for(infinity);
   }

@@ -3,6 +3,7 @@
 // All public headers of the room app: for convenience; single headers compile faster.
 #pragma once
 
+#include <coppice/app/allowed_hosts.hpp>
 #include <coppice/app/app_server.hpp>
 #include <coppice/app/cross_origin.hpp>
 #include <coppice/app/event_stream.hpp>

@@ -2,6 +2,7 @@
 #include <coppice/app/cross_origin.hpp>
 
 #include "app/allowed_origins.hpp"
+#include "app/authority.hpp"
 #include "app/http_text.hpp"
 
 #include <algorithm>
@@ -14,26 +15,9 @@ namespace coppice {
 
 namespace {
 
+using internal::authority;
 using internal::equal_ignoring_case;
-
-/// A host and its port, as Host names them.
-struct authority {
-  std::string_view host;
-  std::string_view port;  // empty: the usual one
-
-  bool is(const authority& other, std::string_view usual_port) const noexcept {
-    return equal_ignoring_case(host, other.host) && (port.empty() ? usual_port : port) == (other.port.empty() ? usual_port : other.port);
-  }
-};
-
-std::optional<authority> parse_authority(std::string_view text) noexcept {
-  const std::size_t bracket = text.starts_with('[') ? text.find(']') : 0;  // of an IPv6 address
-  if (bracket == std::string_view::npos || text.find_first_of("/?#@\\ \t") != std::string_view::npos) return std::nullopt;
-  const std::size_t colon = text.find(':', bracket);
-  const authority a{text.substr(0, colon), colon == std::string_view::npos ? "" : text.substr(colon + 1)};
-  const bool has_port = a.port.find_first_not_of("0123456789") == std::string_view::npos && (colon == std::string_view::npos || !a.port.empty());
-  return a.host.empty() || !has_port ? std::nullopt : std::optional(a);
-}
+using internal::parse_authority;
 
 struct origin {
   bool secure;

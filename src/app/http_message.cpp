@@ -189,6 +189,8 @@ std::string_view status_phrase(int code) noexcept {
       return "Range Not Satisfiable";
     case 417:
       return "Expectation Failed";
+    case 421:
+      return "Misdirected Request";
     case 422:
       return "Unprocessable Content";
     case 426:

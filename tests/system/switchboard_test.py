@@ -39,7 +39,7 @@ class Switchboard:
         self.greeting = [self.process.stdout.readline()]
         while "SIGTERM" not in self.greeting[-1] and self.greeting[-1]:
             self.greeting.append(self.process.stdout.readline())
-        self.port = int(re.search(r"https?://[\d.]+:(\d+)", self.greeting[0]).group(1))
+        self.port = int(re.search(r"https?://[\w.]+:(\d+)", self.greeting[0]).group(1))
 
     def ask(self, method, path, body=None, session=None):
         """Status and, if it is JSON, the decoded body."""
@@ -99,7 +99,7 @@ class Feed:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(LIMIT)
         self.socket.connect(("127.0.0.1", board.port))
-        self.socket.sendall(b"GET /feed HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        self.socket.sendall(b"GET /feed HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
         self.bytes = b""
         self.status = status_of(self._take(self._need(lambda: self.bytes.index(b"\r\n\r\n") + 4 if b"\r\n\r\n" in self.bytes else None)))
@@ -349,7 +349,7 @@ class SwitchboardTest(unittest.TestCase):
         for name in odd:
             self.assertEqual(board.ask("DELETE", "/sessions", session=name)[0], 204, name)
         for bad in (b"", b"   ", b"x" * 1025, b"\xe9", b"\xed\xa0\x80"):
-            with board.raw(b"POST /channels HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Session: " + bad + b"\r\n\r\n") as s:
+            with board.raw(b"POST /channels HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Session: " + bad + b"\r\n\r\n") as s:
                 self.assertEqual(status_of(read_all(s)), 400, bad)
         self.assertEqual(board.ask("DELETE", "/sessions")[0], 400)
         self.check_nothing_lost(board, 20)
@@ -711,11 +711,11 @@ class SwitchboardTest(unittest.TestCase):
         rounds = 8000
         with concurrent.futures.ThreadPoolExecutor(1) as pool, board.raw() as s:
             reading = pool.submit(read)
-            take = b"POST /channels HTTP/1.1\r\nHost: x\r\nX-Session: " + b"x" * 1000 + b"\r\n\r\n"
+            take = b"POST /channels HTTP/1.1\r\nHost: localhost\r\nX-Session: " + b"x" * 1000 + b"\r\n\r\n"
             for _ in range(rounds):
                 s.sendall(take)
                 self.assertEqual(status_of(s.recv(65536)), 201)
-                s.sendall(b"DELETE /channels/1 HTTP/1.1\r\nHost: x\r\n\r\n")
+                s.sendall(b"DELETE /channels/1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 self.assertEqual(status_of(s.recv(65536)), 204)
             reading.result(LIMIT)
         self.assertEqual(seen, list(range(seen[0], seen[0] + 2 * rounds)))
@@ -729,14 +729,14 @@ class SwitchboardTest(unittest.TestCase):
     def test_many_listeners_that_do_not_read_cost_little_and_hold_up_nobody(self):
         channels = 400
         board = self.start("--session.credit", "1000000000", "--channels", str(channels + 1), "--allow-crash", stderr=subprocess.DEVNULL)
-        give = b"DELETE /channels/%d HTTP/1.1\r\nHost: x\r\n\r\n" % (channels + 1)
+        give = b"DELETE /channels/%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % (channels + 1)
         with board.raw() as s:
             def ask(request):
                 s.sendall(request)
                 return status_of(s.recv(65536))
 
             for i in range(channels):  # all of it is half a megabyte
-                self.assertEqual(ask(b"POST /channels HTTP/1.1\r\nHost: x\r\nX-Session: %d" % i + b"x" * 990 + b"\r\n\r\n"), 201)
+                self.assertEqual(ask(b"POST /channels HTTP/1.1\r\nHost: localhost\r\nX-Session: %d" % i + b"x" * 990 + b"\r\n\r\n"), 201)
             deaf = [self.listen(board, receive_buffer=4096) for _ in range(100)]
             quick = self.listen(board)
             quick.next()
@@ -745,7 +745,7 @@ class SwitchboardTest(unittest.TestCase):
                 quick.until("state")
             before = board.resident_bytes()
             for _ in range(2000):
-                self.assertEqual(ask(b"POST /channels HTTP/1.1\r\nHost: x\r\n\r\n"), 201)
+                self.assertEqual(ask(b"POST /channels HTTP/1.1\r\nHost: localhost\r\n\r\n"), 201)
                 quick.until("allocated")
                 self.assertEqual(ask(give), 204)
                 quick.until("freed")
@@ -773,9 +773,26 @@ class SwitchboardTest(unittest.TestCase):
         self.assertEqual(ask("POST", "/channels", own), 201)
         self.assertEqual(ask("GET", "/feed", own, *upgrade), 101)
 
+    def test_a_page_whose_name_was_made_to_mean_this_machine_gets_nothing(self):
+        def ask(board, method, path, host, *lines):
+            head = (f"{method} {path} HTTP/1.1", f"Host: {host}:{board.port}", f"Origin: http://{host}:{board.port}", "Content-Length: 0", *lines)
+            with board.raw("\r\n".join((*head, "", "")).encode()) as s:
+                return status_of(s.recv(65536))
+
+        upgrade = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+        board = self.start("--allow-crash", "--allow-restart", "--host", "switchboard.example", "--channels", "2")
+        for method, path in (("GET", "/"), ("GET", "/channels"), ("POST", "/channels"), ("POST", "/crash/ch3"), ("POST", "/admin/restart"), ("GET", "/nowhere")):
+            self.assertEqual(ask(board, method, path, "evil.example"), 421, (method, path))
+        self.assertEqual(ask(board, "GET", "/feed", "evil.example", *upgrade), 421)
+        self.assertEqual(ask(board, "GET", "/feed", "localhost", *upgrade), 101)
+        self.assertEqual(ask(board, "POST", "/channels", "switchboard.example"), 201)
+        self.assertEqual(board.ask("GET", "/channels")[1], {"free": [2], "taken": [1]})
+        everywhere = self.start("--address", "0.0.0.0")
+        self.assertEqual(ask(everywhere, "GET", "/channels", "any.example"), 200)
+
     def test_who_is_no_websocket_gets_426(self):
         board = self.start()
-        with board.raw(b"GET /feed HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") as s:
+        with board.raw(b"GET /feed HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n") as s:
             self.assertEqual(status_of(read_all(s)), 426)
 
     # --- what it says of itself ----------------------------------------------------------------------------------------
@@ -797,7 +814,7 @@ class SwitchboardTest(unittest.TestCase):
         self.assertEqual(board.ask("GET", "/readyz"), (200, {"status": "ok", "checks": {n: "ok" for n in ("lease_book", "ch3", "ledger", "feed", "front")}}))
         board.ask("POST", "/channels")
         board.ask("POST", "/crash/ch3")
-        with board.raw(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") as s:
+        with board.raw(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n") as s:
             said = read_all(s).decode()
         if status_of(said.encode()) == 501:
             self.skipTest("built without metrics")
@@ -880,7 +897,7 @@ class SwitchboardTest(unittest.TestCase):
     def test_a_request_under_way_ends_before_the_old_program_does(self):
         path = self.socket_path()
         old = self.start("--take-over", path, stderr=subprocess.DEVNULL)
-        with old.raw(b'POST /channels HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n{"ttl_') as s:
+        with old.raw(b'POST /channels HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\n{"ttl_') as s:
             self.assertEqual(old.ask("GET", "/healthz")[0], 200)
             new = self.start("--take-over", path, stderr=subprocess.DEVNULL)
             self.assertEqual(new.ask("GET", "/healthz")[0], 200)
@@ -888,7 +905,7 @@ class SwitchboardTest(unittest.TestCase):
             s.sendall(b'ms":5}')
             self.assertEqual(status_of(s.recv(65536)), 201)
             self.assertEqual(old.process.wait(LIMIT), 0)
-            s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")  # by the new one, on the same connection
+            s.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")  # by the new one, on the same connection
             self.assertEqual(status_of(s.recv(65536)), 200)
 
     def test_a_program_that_cannot_take_over_says_why_and_the_old_one_goes_on(self):
@@ -927,7 +944,7 @@ class SwitchboardTest(unittest.TestCase):
                 board = self.start(program=["sh", "-c", command, PROGRAM, "1"], preexec_fn=lambda: os.dup2(listener.fileno(), 3), pass_fds=(3,))
                 self.assertEqual(board.port, port)
                 with early:
-                    early.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                    early.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                     self.assertEqual(status_of(read_all(early)), 200)
                 self.assertEqual(board.end(), 0)
 
@@ -935,7 +952,7 @@ class SwitchboardTest(unittest.TestCase):
 
     def test_bad_requests_get_a_4xx_or_a_closed_connection(self):
         board = self.start()
-        host = b"Host: x\r\n"
+        host = b"Host: localhost\r\n"
         for status, sent in (
                 (400, b"hello\r\n\r\n"), (400, b"\0\0\0\0\r\n\r\n"), (400, b"GET / HTTP/1.1\n\n"), (400, b"GET / HTTP/1.1\r\n\r\n"),
                 (400, b"POST /channels HTTP/1.1\r\n" + host + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
@@ -950,15 +967,15 @@ class SwitchboardTest(unittest.TestCase):
 
     def test_a_body_that_is_cut_off_takes_no_channel(self):
         board = self.start()
-        with board.raw(b'POST /channels HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{"ttl') as s:
+        with board.raw(b'POST /channels HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n\r\n{"ttl') as s:
             s.shutdown(socket.SHUT_WR)
             self.assertEqual(status_of(read_all(s)), 400)
-        board.raw(b'POST /channels HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{"ttl').close()
+        board.raw(b'POST /channels HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n\r\n{"ttl').close()
         self.assertEqual(board.ask("GET", "/channels")[1]["taken"], [])
 
     def test_a_client_that_only_listens_gets_its_answer(self):
         board = self.start()
-        with board.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") as s:
+        with board.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") as s:
             s.shutdown(socket.SHUT_WR)
             self.assertEqual(status_of(read_all(s)), 200)
 
@@ -967,7 +984,7 @@ class SwitchboardTest(unittest.TestCase):
         slow = [board.raw(b"POST /channels HTT") for _ in range(300)]
         self.assertEqual(board.ask("GET", "/healthz")[0], 200)
         for s in slow[:10]:
-            s.sendall(b"P/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            s.sendall(b"P/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         answers = [status_of(read_all(s)) for s in slow[:10]]
         self.assertEqual(sorted(answers), [201] * 8 + [503] * 2)
         for s in slow:
@@ -977,7 +994,7 @@ class SwitchboardTest(unittest.TestCase):
     def test_a_thousand_connections_opened_and_dropped(self):
         board = self.start()
         for i in range(1000):
-            s = board.raw((b"", b"GET", b"GET / HTTP/1.1\r\n\r\n", b"POST /channels HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")[i % 4])
+            s = board.raw((b"", b"GET", b"GET / HTTP/1.1\r\n\r\n", b"POST /channels HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")[i % 4])
             if i % 2:  # a reset instead of an end
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             s.close()
@@ -989,7 +1006,7 @@ class SwitchboardTest(unittest.TestCase):
         board = self.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)), stderr=subprocess.DEVNULL)
         for _ in range(3):  # what needs a descriptor once, at its first use, has it now
             self.assertEqual(board.ask("GET", "/healthz")[0], 200)
-        waiting = [board.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(100)]
+        waiting = [board.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") for _ in range(100)]
         before = board.cpu_seconds()
         time.sleep(1)
         self.assertLess(board.cpu_seconds() - before, 0.3)
@@ -999,7 +1016,7 @@ class SwitchboardTest(unittest.TestCase):
 
     def test_idle_connections_cost_no_time(self):
         board = self.start()
-        idle = [board.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(200)]
+        idle = [board.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") for _ in range(200)]
         for s in idle:
             self.assertEqual(status_of(s.recv(65536)), 200)
         time.sleep(0.2)
@@ -1042,7 +1059,7 @@ class SwitchboardTest(unittest.TestCase):
 
     def test_a_request_under_way_is_answered_before_the_end(self):
         board = self.start()
-        with board.raw(b'POST /channels HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n{"ttl_') as s:
+        with board.raw(b'POST /channels HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\n{"ttl_') as s:
             self.assertTrue(eventually(lambda: board.ask("GET", "/healthz")[0] == 200))
             board.process.send_signal(signal.SIGTERM)
             self.assertIn("ends", board.process.stdout.readline())
@@ -1052,7 +1069,7 @@ class SwitchboardTest(unittest.TestCase):
 
     def test_it_stops_the_front_before_what_the_front_needs(self):
         board = self.start("--log.level=info", stderr=subprocess.PIPE)
-        with board.raw(b"POST /channels HTTP/1.1\r\nHost: x\r\nX-Session: ann\r\nContent-Length: 12\r\n\r\n{\"ttl_") as s:
+        with board.raw(b"POST /channels HTTP/1.1\r\nHost: localhost\r\nX-Session: ann\r\nContent-Length: 12\r\n\r\n{\"ttl_") as s:
             self.assertTrue(eventually(lambda: board.ask("GET", "/healthz")[0] == 200))
             board.process.send_signal(signal.SIGTERM)
             self.assertIn("ends", board.process.stdout.readline())
@@ -1084,7 +1101,7 @@ class SwitchboardTest(unittest.TestCase):
 
     def test_a_second_signal_ends_it_at_once(self):
         board = self.start()
-        with board.raw(b"POST /channels HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\nha"):
+        with board.raw(b"POST /channels HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n\r\nha"):
             self.assertEqual(board.ask("GET", "/healthz")[0], 200)
             board.process.send_signal(signal.SIGINT)
             self.assertIn("ends", board.process.stdout.readline())

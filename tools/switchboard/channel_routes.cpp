@@ -13,6 +13,7 @@
 #include "page_routes.hpp"
 #include "session.hpp"
 
+#include <coppice/app/allowed_hosts.hpp>
 #include <coppice/app/cross_origin.hpp>
 #include <coppice/app/health.hpp>
 #include <coppice/otp/supervisor.hpp>
@@ -230,6 +231,14 @@ http_response restart_server() {
   return answer(202, {{"restarting", true}});
 }
 
+/// By which names it may be called. On other networks than its own machine's it cannot know them.
+std::vector<std::string> hosts(const settings& s) {
+  std::vector<std::string> all = loopback_hosts();
+  if (!s.host.empty()) all.push_back(s.host);
+  else if (s.address != "127.0.0.1") all = {"*"};
+  return all;
+}
+
 http_response restart_refused() { return failure(403, "only a switchboard that was started with --allow-restart is restarted from outside"); }
 
 }  // namespace
@@ -247,7 +256,8 @@ std::optional<duration> parse_time_to_live(std::string_view text) {
 }
 
 router channel_routes(const settings& s, int generation) {
-  return router{use(refuse_cross_origin({}, failure(403, "the page that asks is of another site"))),
+  return router{use(refuse_other_hosts(hosts(s), failure(421, "it is not called by that name")),
+                    refuse_cross_origin({}, failure(403, "the page that asks is of another site"))),
              page_routes(), feed_route(generation), metrics_route(),
              post("/channels", [idle = s.session_idle](const http_request& r) { return allocate(r, idle); }),
              del("/channels/:number", &release),

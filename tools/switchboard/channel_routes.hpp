@@ -26,7 +26,8 @@
 // Each allocation has its price, which goes from the caller's account to the house's. Sessions may owe up to a limit, the anonymous
 // share an account without one. What is paid is paid: giving a channel back early returns nothing.
 //
-// Pages of other sites get 403 for whatever changes something, and for the feed.
+// Pages of other sites get 403 for whatever changes something, and for the feed. Who calls it by another name than localhost, and the one that it
+// was told, gets 421.
 //
 // Whatever goes wrong is told as {"error":"…"}.
 #pragma once

@@ -46,7 +46,7 @@ int given_socket() {
 }
 
 settings settings_of(const config& c) {
-  return {.port = c.get<int>("port"), .channels = c.get<int>("channels"), .address = c.get<std::string>("address"), .take_over = c.get<std::string>("take-over"), .tls_certificate = c.get<std::string>("tls-cert"), .tls_key = c.get<std::string>("tls-key"), .listen_fd = given_socket(),
+  return {.port = c.get<int>("port"), .channels = c.get<int>("channels"), .address = c.get<std::string>("address"), .host = c.get<std::string>("host"), .take_over = c.get<std::string>("take-over"), .tls_certificate = c.get<std::string>("tls-cert"), .tls_key = c.get<std::string>("tls-key"), .listen_fd = given_socket(),
           
           .allow_crash = c.get<bool>("allow-crash"), .allow_restart = c.get<bool>("allow-restart"),
           .sessions = c.get<unsigned>("session.most"),
@@ -115,6 +115,7 @@ int main(int argc, char** argv) {
               .options = {{.key = "port", .fallback = 8888, .help = "0 takes any free one", .environment = "PORT", .positional = true, .least = 0, .most = 65535},
                           {.key = "channels", .fallback = 8, .help = "how many there are", .least = 1, .most = 1'000'000},
                           {.key = "address", .fallback = "127.0.0.1", .help = "where to listen; 0.0.0.0 for every network"},
+                          {.key = "host", .fallback = "", .help = "its name, as example.com: it answers to that and to localhost alone. Else, with another address, to any"},
                           {.key = "take-over", .fallback = "", .help = "path of a socket in a directory of yours (0700): takes over from who runs there"},
                           {.key = "tls-cert", .fallback = "", .help = "certificate (PEM): HTTPS instead of HTTP"},
                           {.key = "tls-key", .fallback = "", .help = "its key (PEM)"},

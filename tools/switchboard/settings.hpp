@@ -16,6 +16,7 @@ struct settings {
   int port = 8888;
   int channels = 8;
   std::string address = "127.0.0.1";
+  std::string host{};       // its name in the world, besides localhost
   std::string take_over{};  // a path
   std::string tls_certificate{};  // paths; empty: plain HTTP
   std::string tls_key{};

@@ -8,7 +8,8 @@
 //     refuse_cross_origin({"https://app.example.com"})                               // that site's pages may, too
 //
 // WebSockets check it by themselves (`websocket_options::allowed_origins`). Programs that are no browsers send no Origin, and are let in: this
-// protects users of browsers, not the server; who may do what is another question.
+// protects users of browsers, not the server; who may do what is another question. By which names the server may be called is one, too: a page
+// whose owner has its name mean this server's address counts as one of ours, unless refuse_other_hosts stands in front (allowed_hosts.hpp).
 #pragma once
 
 #include <coppice/app/http_message.hpp>

@@ -80,6 +80,7 @@ struct websocket_options {
   std::vector<std::string> protocols{};  ///< subprotocols spoken here, the preferred first
   /// Other sites whose pages may connect, as `https://app.example.com`; `*`: all. Pages of this site may, and what is no browser; the rest gets
   /// 403 (cross_origin.hpp says who is who). Browsers keep no foreign page from connecting by themselves, and send the user's cookies along.
+  /// Which hosts are this site is another question (allowed_hosts.hpp).
   std::vector<std::string> allowed_origins{};
 };
 
