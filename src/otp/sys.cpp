@@ -154,8 +154,10 @@ bool open_log(server_data& d, std::string_view path) {
   d.log_path.clear();
   if (path.empty()) return true;
   const std::string name(path);
-  d.log_file = ::open(name.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  // A named pipe that nobody reads is an error: to wait for a reader would be to hold up the server.
+  d.log_file = ::open(name.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0644);
   if (d.log_file < 0) return false;
+  ::fcntl(d.log_file, F_SETFL, O_APPEND);
   d.log_path = name;
   return true;
 }

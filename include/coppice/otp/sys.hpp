@@ -300,8 +300,8 @@ std::optional<statistics_report> get_statistics(const detail::target& server, co
 
 /// Reports every event at level notice to the log sink.   Spec: GS-165.
 void trace(const detail::target& server, bool on, const asking& how = {});
-/// Appends every event to a file; an empty path ends that. Throws call_error::failed if the file cannot be opened.
-/// Spec: GS-165.
+/// Appends every event to a file; an empty path ends that. Throws call_error::failed if the file cannot be opened, or is a pipe
+/// that nobody reads. When its reader leaves later, what is written is lost.   Spec: GS-165.
 void log_to_file(const detail::target& server, std::string_view path, const asking& how = {});
 
 /// Keeps the last `limit` events; 0: off. Changing the limit keeps what fits.   Spec: GS-166.

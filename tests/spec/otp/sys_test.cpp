@@ -9,7 +9,13 @@
 #include <fstream>
 #include <map>
 #include <stdexcept>
+#include <string_view>
 #include <thread>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "spec/otp/own_world.hpp"
 
@@ -290,6 +296,31 @@ TEST_CASE("GS-165 log_to_file appends every event to a file until it is switched
   CHECK(e->is(call_error::failed));
   CHECK(std::string(e->what()).find("/nonexistent/folder/log") != std::string::npos);
   CHECK(call(s, add{1}) == 7);
+}
+
+TEST_CASE("GS-165 a log that goes into a pipe whose reader leaves disturbs nobody; a pipe that nobody reads is an error at once") {
+  scratch_file file;
+  ::unlink(file.path().c_str());
+  REQUIRE(::mkfifo(file.path().c_str(), 0600) == 0);
+  struct default_signal {                          // whoever started the tests may have said something else
+    void (*before)(int) = ::signal(SIGPIPE, SIG_DFL);
+    ~default_signal() { ::signal(SIGPIPE, before); }
+  } const ends_the_program;
+  own_world w;
+  const auto s = start<counter>();
+  CHECK(error_in([&] { sys::log_to_file(s, file.path()); }));
+  const int reader = ::open(file.path().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  REQUIRE(reader >= 0);
+  sys::log_to_file(s, file.path());
+  CHECK(call(s, add{5}) == 5);
+  char seen[256];
+  const ssize_t n = ::read(reader, seen, sizeof seen);
+  REQUIRE(n > 0);
+  CHECK(std::string_view(seen, static_cast<std::size_t>(n)).find("got call add{by: 5}") != std::string_view::npos);
+  ::close(reader);
+  cast(s, put{6});
+  CHECK(call(s, add{1}) == 7);
+  CHECK(sys::get_status(s).log_file == file.path());
 }
 
 TEST_CASE("GS-166 log keeps the last 10 events or the last n; changing n keeps what fits; print_log reports them") {
