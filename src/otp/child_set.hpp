@@ -25,7 +25,7 @@ struct supervised {
   child_state state = child_state::stopped;
   std::uint64_t attempt = 0;              // never used twice in a supervisor
   unsigned failures = 0;                  // in a row: for the back-off
-  std::int64_t started_at = 0;            // kept with a back-off only
+  std::int64_t restarted_at = 0;          // kept with a back-off only; the first life has no failures before it
   restart_intensity own;                  // used with a limit of its own only
   supervised* older = nullptr;
   supervised* newer = nullptr;

@@ -47,9 +47,14 @@ start_result dynamic_core::start_new(child_spec& spec, any_value more) {
   if (spec.restart == temporary) spec.start.forget_arguments(), more = {};         // SV-93
   if (spec.type == child_type::supervisor) ++supervisors_;
   dynamic_child c{.who = outcome.who(), .spec = shared(std::move(spec)), .more = std::move(more)};
-  if (c.spec->back_off.min != duration{0}) c.record().started_at = sync::now();
-  children_.add(std::move(c));
+  keep(std::move(c));
   return outcome;
+}
+
+/// A start function may return who is a child already: there is one entry of a process, the newest (SV-110).
+void dynamic_core::keep(dynamic_child c) {
+  if (const dynamic_child* const known = find(c.who)) forget(*known);
+  children_.add(std::move(c));
 }
 
 dynamic_child* dynamic_core::find(pid who) noexcept {
@@ -77,7 +82,7 @@ outcome<void> dynamic_core::handle_info(exit_signal signal) {
 outcome<void> dynamic_core::restart_soon(dynamic_child& c, const exit_reason& why) {
   if (c.spec->back_off.min == duration{0}) return restart_now(c, true, why);
   restart_record& past = c.record();
-  if (sync::now() - past.started_at >= c.spec->back_off.max.count()) past.failures = 0;
+  if (sync::now() - past.restarted_at >= c.spec->back_off.max.count()) past.failures = 0;
   report_child_ended(*c.spec, c.who, why, {}, {}, "later: it backs off");
   try_later(c);
   return noreply();
@@ -113,8 +118,8 @@ outcome<void> dynamic_core::restart_now(dynamic_child& c, bool at_first, const e
   children_.take(was.serial(), [&](const dynamic_child& x) { return &x == &c; }, &again);
   again.who = outcome.who();
   again.state = child_state::running;
-  if (spec.back_off.min != duration{0}) again.record().started_at = sync::now();
-  children_.add(std::move(again));
+  if (spec.back_off.min != duration{0}) again.record().restarted_at = sync::now();
+  keep(std::move(again));
   return noreply();
 }
 

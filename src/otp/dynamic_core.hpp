@@ -6,7 +6,8 @@
 // Invariants:
 //   1. A child is found by the pid it has or, while it is being restarted, by the last one it had (SV-114).
 //   2. Specs that are equal are held once, and of restarts nothing is kept before there is one: a child costs a line of memory.
-//   3. A child stays where it is in the table until one is added or taken out.
+//   3. No process is two children.
+//   4. A child stays where it is in the table until one is added or taken out.
 #pragma once
 
 #include <coppice/otp/dynamic_supervisor.hpp>
@@ -26,7 +27,7 @@ struct dynamic_source {
 /// What is kept of a child that was, or may be, restarted with an eye on the clock.
 struct restart_record {
   std::uint64_t attempt = 0;              // the one that is waited for: late retries are recognised
-  std::int64_t started_at = 0;            // kept with a back-off only
+  std::int64_t restarted_at = 0;          // kept with a back-off only; the first life has no failures before it
   restart_intensity own;                  // used with a limit of its own only
   unsigned failures = 0;                  // in a row: for the back-off
 };
@@ -82,6 +83,7 @@ class dynamic_core {
   outcome<void> restart_now(dynamic_child& c, bool at_first, const exit_reason& why);
   bool may_restart(dynamic_child& c, restart_count& count);
   void try_later(dynamic_child& c);
+  void keep(dynamic_child c);
   void forget(const dynamic_child& c) noexcept;
   bool is_template() const noexcept { return made_from_ != nullptr; }
   supervisor_error::kind no_id() const noexcept { return supervisor_error::no_child_ids; }

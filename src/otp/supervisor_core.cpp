@@ -69,7 +69,6 @@ bool supervisor_core::start_all_at_once(exit_reason& why) {
 bool supervisor_core::started_at_first(supervised& c, started_child outcome, exit_reason& why) {
   if (outcome.is(started_child::started)) {
     children_.runs(c, outcome.who());
-    if (c.spec.back_off.min != duration{0}) c.started_at = sync::now();
     report_progress(c.spec, c.who, false);
     return true;
   }
@@ -101,7 +100,7 @@ outcome<void> supervisor_core::child_ended(supervised& c, const exit_reason& why
 /// SV-45: at once, or after a wait that grows with each failure in a row.
 outcome<void> supervisor_core::restart_soon(supervised& c, pid was, const exit_reason& why) {
   if (c.spec.back_off.min == duration{0}) return restart_now(c, was, why);
-  if (sync::now() - c.started_at >= c.spec.back_off.max.count()) c.failures = 0;
+  if (sync::now() - c.restarted_at >= c.spec.back_off.max.count()) c.failures = 0;
   report_child_ended(c.spec, was, why, {}, {}, "later: it backs off");
   try_later(c);
   return noreply();
@@ -171,7 +170,7 @@ bool supervisor_core::start_one(supervised& c, bool by_hand, started_child& outc
   outcome = start_linked(c.spec);
   if (outcome.is(started_child::started)) {
     children_.runs(c, outcome.who());
-    if (c.spec.back_off.min != duration{0}) c.started_at = sync::now();
+    if (c.spec.back_off.min != duration{0}) c.restarted_at = sync::now();
     report_progress(c.spec, c.who, by_hand);
     return true;
   }

@@ -166,6 +166,75 @@ TEST_CASE("SV-45 SV-114 a dynamic child that fails again waits longer, and is kn
   stop(s.id());
 }
 
+TEST_CASE("SV-45 a dynamic child that has lived for the longest wait is forgiven its failures, one that dies sooner is not") {
+  own_world world;
+  const dynamic_supervisor s = start_dynamic_supervisor({.intensity = 100});
+  s.start_child<worker>({.back_off = steep}, "a", nullptr);
+  check_reset_of_back_off([&] { return s.which_children().front().who; });
+  stop(s.id());
+}
+
+namespace {
+
+/// A process that several specs may start: while it lives, it is who was started.
+struct shared_process {
+  pid who{};
+  int starts = 0;
+  static pid start(shared_process* all) {
+    if (!alive(all->who)) {
+      all->who = coppice::start<worker>({}, "shared", nullptr).id();
+      ++all->starts;
+    }
+    return all->who;
+  }
+  /// The same, but one that is started is the caller's alone.
+  static pid join(shared_process* all) { return alive(all->who) ? all->who : coppice::start<worker>({}, "own", nullptr).id(); }
+};
+
+}  // namespace
+
+TEST_CASE("SV-110 a start function that returns one pid twice: one child, which is started again once") {
+  shared_process one;
+  own_world world;
+  const dynamic_supervisor s = start_dynamic_supervisor();
+  const pid first = s.start_child(child({.id = "a"}, &shared_process::start, &one)).who();
+  CHECK(s.start_child(child({.id = "b"}, &shared_process::start, &one)).who() == first);
+  CHECK(s.count_children().specs == 1);
+  CHECK(s.count_children().active == 1);
+  CHECK(s.count_children().workers == 1);
+  kill_child(first);
+  REQUIRE(s.which_children().size() == 1);
+  CHECK(s.which_children().front().who == one.who);
+  CHECK(one.who != first);
+  CHECK(one.starts == 2);
+  s.terminate_child(one.who);
+  CHECK(s.count_children().specs == 0);
+  stop(s.id());
+}
+
+TEST_CASE("SV-110 of one pid from two specs the newer one counts, also where a restart returns it") {
+  shared_process one;
+  own_world world;
+  const dynamic_supervisor s = start_dynamic_supervisor();
+  s.start_child(child({.id = "a"}, &shared_process::start, &one));
+  s.start_child(child({.id = "b", .restart = temporary, .type = child_type::supervisor}, &shared_process::start, &one));
+  CHECK(s.count_children().supervisors == 1);
+  CHECK(s.count_children().workers == 0);
+  kill_child(one.who);
+  CHECK(s.count_children().specs == 0);
+  CHECK(one.starts == 1);
+
+  const pid own = s.start_child(child({.id = "c"}, &shared_process::join, &one)).who();
+  s.start_child(child({.id = "d"}, &shared_process::start, &one));
+  CHECK(s.count_children().specs == 2);
+  kill_child(own);
+  CHECK(s.count_children().specs == 1);
+  CHECK(s.count_children().workers == 1);
+  REQUIRE(s.which_children().size() == 1);
+  CHECK(s.which_children().front().who == one.who);
+  stop(s.id());
+}
+
 TEST_CASE("SV-113 what the supervisor gives comes before the child's own arguments, at each start") {
   own_world world;
   const auto s = start_dynamic_supervisor_with({}, std::string("config "));

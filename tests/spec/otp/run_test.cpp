@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include <coppice/otp/sys.hpp>
+#include <coppice/process/process_info.hpp>
 #include <coppice/process/receive.hpp>
 
 #include "spec/otp/own_world.hpp"
@@ -210,6 +211,25 @@ TEST_CASE("EX-123 the end of a permanent application ends run with 1 and says wh
   CHECK(seen == words{"store here", "shop 8", "store stops", "shop stops"});
 }
 
+TEST_CASE("EX-123 the end of a permanent application leaves the others as much time as a signal does") {
+  program p;
+  application app = shop({store()});
+  app.start = [](const config&) { return supervisor_spec{.name = "shop", .children = {child<stubborn>({.id = "stubborn", .shutdown = infinity})}}; };
+  app.started = [](const config&) {
+    spawn([] {
+      exit(detail::resolve("store"), exit_reason::kill);
+      sleep_for(20s);
+      signal_us();                                 // else who waits for ever waits for ever
+    });
+  };
+  captured err(STDERR_FILENO);
+  const int status = p.run(app, {"--stop.timeout=50ms"});
+  const std::string text = err.take();
+  CHECK(status == 1);
+  CHECK_MESSAGE(contains(text, "shop: store (permanent) ended: killed"), text);
+  CHECK_MESSAGE(contains(text, "shop did not stop within 50 ms and was killed"), text);
+}
+
 TEST_CASE("EX-124 what does not stop in time is killed, and named; run returns 1") {
   program p;
   application app = shop();
@@ -268,6 +288,31 @@ TEST_CASE("EX-124 the watchdog is fed as long as all top supervisors answer") {
       }));
       while (!manager.next(0).empty()) {}    // from before
       sys::resume(top);
+      CHECK(manager.next() == "WATCHDOG=1");
+    }
+    signal_us();
+  });
+  const int status = p.run(app);
+  outside.join();
+  ::unsetenv("WATCHDOG_USEC");
+  CHECK(status == 0);
+}
+
+TEST_CASE("EX-124 for the watchdog all top supervisors are asked at once: slow ones share the time") {
+  const notify_socket manager("@coppice_run_" + std::to_string(::getpid()));
+  ::setenv("WATCHDOG_USEC", "40000", 1);
+  program p;
+  application app = shop({store()});
+  app.started = nullptr;
+  std::thread outside([&] {
+    CHECK(manager.next() == "READY=1");
+    {
+      const runtime_scope here(p.r);
+      const pid tops[] = {detail::resolve("shop"), detail::resolve("store")};
+      for (const pid top : tops) sys::suspend(top);
+      for (const pid top : tops) CHECK(eventually([&] { return process_info(top)->queue_length != 0; }));  // neither waits for the other's answer
+      for (const pid top : tops) sys::resume(top);
+      while (!manager.next(0).empty()) {}          // from before
       CHECK(manager.next() == "WATCHDOG=1");
     }
     signal_us();

@@ -8,6 +8,7 @@
 
 #include "spec/otp/own_world.hpp"
 
+#include <chrono>
 #include <stdexcept>
 
 namespace coppice::testing {
@@ -98,6 +99,32 @@ inline void crash_child(pid who) {
   const reference ref = monitor(who);
   cast(server_cast<worker>(who), worker::crash{});
   (void)reason_of_end(who, ref);
+}
+
+/// A back-off whose first wait is short and whose others are all long.
+inline constexpr back_off steep{.min = 1ms, .max = 400ms, .factor = 1e9, .jitter = 0};
+constexpr bool is_short(duration wait) { return wait < steep.max * 3 / 4; }
+
+/// Kills the child that `who_now()` says, and waits until there is another.   Returns: for how long there was none.
+template <class WhoNow>
+duration time_away(WhoNow&& who_now) {
+  kill_child(who_now());
+  const auto ended = std::chrono::steady_clock::now();
+  REQUIRE(eventually([&] { return bool(who_now()); }));
+  return std::chrono::steady_clock::now() - ended;
+}
+/// Of `steep`: the wait is short again for who has lived for the longest wait since his last restart, and for nobody else.
+template <class WhoNow>
+void check_reset_of_back_off(WhoNow&& who_now) {
+  const auto let_it_live = [] {
+    const auto begun = std::chrono::steady_clock::now();
+    REQUIRE(eventually([&] { return std::chrono::steady_clock::now() - begun >= steep.max; }));
+  };
+  let_it_live();
+  CHECK(is_short(time_away(who_now)));
+  CHECK_FALSE(is_short(time_away(who_now)));       // this life was short, whatever came before it
+  let_it_live();
+  CHECK(is_short(time_away(who_now)));
 }
 
 inline std::vector<std::string> ids_of(const std::vector<child_information>& all) {
