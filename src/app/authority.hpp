@@ -3,6 +3,7 @@
 // authority: a host and its port, as the header Host and URLs name them.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string_view>
 
@@ -19,10 +20,15 @@ struct authority {
   }
 };
 
+/// Whether `c` may stand in one: what would make it something else to another reader may not.
+constexpr bool may_name_host(char c) noexcept {
+  return static_cast<unsigned char>(c) > ' ' && c != '/' && c != '?' && c != '#' && c != '@' && c != '\\' && c != ',' && c != '\x7f';
+}
+
 /// Nothing where `text` is neither `host` nor `host:port`.
 inline std::optional<authority> parse_authority(std::string_view text) noexcept {
   const std::size_t bracket = text.starts_with('[') ? text.find(']') : 0;  // of an IPv6 address
-  if (bracket == std::string_view::npos || text.find_first_of("/?#@\\ \t") != std::string_view::npos) return std::nullopt;
+  if (bracket == std::string_view::npos || !std::ranges::all_of(text, &may_name_host)) return std::nullopt;
   const std::size_t colon = text.find(':', bracket);
   const authority a{text.substr(0, colon), colon == std::string_view::npos ? "" : text.substr(colon + 1)};
   const bool has_port = a.port.find_first_not_of("0123456789") == std::string_view::npos && (colon == std::string_view::npos || !a.port.empty());

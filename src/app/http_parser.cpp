@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/http_parser.hpp"
 
+#include "app/authority.hpp"
 #include "app/http_text.hpp"
 
 #include <boost/asio/buffer.hpp>
@@ -117,8 +118,20 @@ void http_parser::on_request_impl(http::verb verb, view method, view target, int
   method_ = method_of(verb);
   method_text_ = standard(method);
   target_ = standard(target);
+  if (!target_.starts_with('/')) take_authority_off_target();
   version_ = static_cast<unsigned>(version);
   if (verb == http::verb::unknown) refuse(501, "a method that is not known here", ec);
+}
+
+/// `http://host/path`, as one writes to a proxy, is `/path` of that host.
+void http_parser::take_authority_off_target() noexcept {
+  const std::size_t end = target_.find("://");
+  const std::string_view scheme = target_.substr(0, end);
+  if (end == std::string_view::npos || !(equal_ignoring_case(scheme, "http") || equal_ignoring_case(scheme, "https"))) return;
+  const std::string_view rest = target_.substr(end + 3);
+  const std::size_t path = rest.find_first_of("/?#");
+  named_ = rest.substr(0, path);
+  target_ = path == std::string_view::npos ? target_.substr(end + 2, 1) : rest.substr(path);  // without a path: one of its slashes
 }
 
 void http_parser::on_field_impl(http::field which, view name, view value, error_code& ec) {
@@ -130,7 +143,10 @@ void http_parser::on_field_impl(http::field which, view name, view value, error_
   if (!text.empty() && (!lies_in_head || has_line_break(standard(name).end(), text.begin())))
     return refuse(400, "a folded line in the head", ec);
   if (count_ == most_fields) return refuse(431, "too many lines in the head", ec);
-  if (which == http::field::host) ++hosts_;
+  if (which == http::field::host) {
+    ++hosts_;
+    host_ = text;
+  }
   if (which == http::field::transfer_encoding) {
     coded_ = true;
     if (!equal_ignoring_case(text, "chunked")) return refuse(501, "a transfer coding other than chunked", ec);
@@ -146,6 +162,8 @@ void http_parser::on_field_impl(http::field which, view name, view value, error_
 void http_parser::on_header_impl(error_code& ec) {
   if (version_ >= 11 && hosts_ == 0) return refuse(400, "no Host", ec);
   if (hosts_ > 1) return refuse(400, "more than one Host", ec);
+  if (!host_.empty() && !parse_authority(host_)) return refuse(400, "a Host that is none", ec);
+  if (!named_.empty() && hosts_ == 1 && !equal_ignoring_case(named_, host_)) return refuse(400, "the target is another host's than Host", ec);
   if (coded_ && (!base::chunked() || version_ < 11)) return refuse(400, "a transfer coding out of place", ec);
 }
 

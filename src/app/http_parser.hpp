@@ -2,7 +2,7 @@
 //
 // http_parser: one request, from bytes to views. Boost.Beast's parser does the grammar; this adds the limits' status codes and
 // what a server must refuse lest somebody else reads the same bytes differently: folded lines, a transfer coding other than
-// chunked, a missing or second Host.
+// chunked, a missing or second Host, one that is no host, or another one than the target names.
 //
 // The head is parsed in one go, so the views that `request` holds point into the caller's buffer and live as long as that does.
 #pragma once
@@ -65,6 +65,7 @@ class http_parser : private boost::beast::http::basic_parser<true> {
   std::size_t on_chunk_body_impl(std::uint64_t, view bytes, error_code& ec) override;
   void on_finish_impl(error_code&) override {}
 
+  void take_authority_off_target() noexcept;
   void take_in(view bytes, error_code& ec);
   void refuse(int status, std::string_view why, error_code& ec);
   refusal judged(const error_code& ec, std::string_view bytes) const;
@@ -74,6 +75,8 @@ class http_parser : private boost::beast::http::basic_parser<true> {
   http_method method_ = http_method::other;
   std::string_view method_text_;
   std::string_view target_;
+  std::string_view named_;  // `host` of a target as `http://host/path`
+  std::string_view host_;   // what Host says
   unsigned version_ = 11;
   unsigned hosts_ = 0;
   bool coded_ = false;  // a Transfer-Encoding line was there

@@ -124,6 +124,22 @@ TEST_CASE("a first line that is none is refused, and nothing behind it is looked
   }
 }
 
+TEST_CASE("a Host that is none, or not the one that the target names, is refused") {
+  http_world w(app());
+  smuggled = 0;
+  const std::pair<std::string_view, std::string_view> shapes[] = {
+      {"/", "a b"},          {"/", "evil@x"},      {"/", "x, y"},   {"/", "x/y"},   {"/", "x?y"},        {"/", "x:"},
+      {"/", "x:y"},          {"/", "[::1"},        {"/", ":80"},    {"/", "x\\y"}, {"http://x/", "y"},  {"http://x/", ""},
+      {"http://x:80/", "x"}, {"HTTP://x@y/", "y"}, {"https://x", "y"}};
+  for (const auto& [target, host] : shapes) {
+    http_client c = w.client();
+    c.send("GET " + std::string(target) + " HTTP/1.1\r\nHost: " + std::string(host) + "\r\n\r\n" + std::string(behind));
+    CHECK_MESSAGE(c.read().status == 400, std::string(target), " ", std::string(host));
+    CHECK_MESSAGE(c.is_closed(), std::string(target), " ", std::string(host));
+  }
+  CHECK(smuggled == 0);
+}
+
 TEST_CASE("a head, a chunk's head or a trailer that never ends comes to its limit") {
   http_world w(app());
   const auto endless = [&](std::string begin, const std::string& more) {

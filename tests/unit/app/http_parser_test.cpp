@@ -39,6 +39,25 @@ arrived body_in_pieces(std::string_view bytes, std::size_t piece) {
 
 }  // namespace
 
+TEST_CASE("a target as one writes it to a proxy is the path of the host that it names") {
+  const auto target_of = [](const std::string& target, const std::string& host = "example.com:80") {
+    http_parser parser({});
+    const std::string head = "GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n";
+    if (const refusal why = parser.take_head(head)) return std::to_string(why.status);
+    return std::string(parser.parts().target);
+  };
+  CHECK(target_of("http://example.com:80/a/b?c=http://d/") == "/a/b?c=http://d/");
+  CHECK(target_of("HTTPS://EXAMPLE.com:80/") == "/");
+  CHECK(target_of("http://example.com:80") == "/");
+  CHECK(target_of("http://[::1]/x", "[::1]") == "/x");
+  CHECK(target_of("http://evil.com/a") == "400");
+  CHECK(target_of("http://example.com/a") == "400");   // Host says more
+  CHECK(target_of("ftp://example.com:80/a") == "ftp://example.com:80/a");
+  CHECK(target_of("/a?b=http://evil.com/") == "/a?b=http://evil.com/");
+  CHECK(target_of("*") == "*");
+  CHECK(target_of("/", "") == "/");                    // of who has no name for us
+}
+
 TEST_CASE("a body in chunks may arrive in any pieces") {
   const std::pair<std::string_view, arrived> cases[] = {
       {"0\r\n\r\n", {0, true, ""}},
