@@ -184,6 +184,8 @@ class look {
   step close_softly();
   void begin_lingering();
   void flush();
+  void flush_soon();
+  bool flush_posted();
   void flush_some();
   bool settle();
   bool move();
@@ -214,6 +216,7 @@ std::int64_t ns(duration d) noexcept { return d == infinity ? sync::never : d.co
 std::int64_t from_now(duration d) noexcept { return d == infinity ? sync::never : here().clock + d.count(); }
 
 bool look::run() {
+  if (!flush_posted()) return false;
   if (c_.phase == connection::shaking_hands) {
     const step s = shake_hands();
     if (s != step::next_request) return s == step::more || c_.phase == connection::lingering;
@@ -224,7 +227,10 @@ bool look::run() {
   for (int i = 0;; ++i) {
     if (fill() == step::over) return false;
     const step s = run_complete();
-    if (out_.size() > most_held_back || s == step::over || ended_ || empty_) flush();
+    if (out_.size() > most_held_back || s == step::over || ended_)
+      flush();
+    else if (empty_)
+      flush_soon();
     if (broken_) return false;
     if (s == step::lent) return true;
     if (s == step::over) return c_.phase == connection::lingering;
@@ -574,6 +580,18 @@ void look::flush() {
   out_.clear();
 }
 
+/// Nothing more is to be answered for now: with the answers of others, where there are some.
+void look::flush_soon() {
+  if (out_.empty() || broken_) return;
+  if (!c_.sock.post(out_)) return flush();
+  out_.clear();
+}
+
+/// What the connection has left to be written together with others is written. False: it cannot be.
+bool look::flush_posted() {
+  return !c_.sock.has_posted() || c_.sock.write_posted(ns(c_.core.options.write_timeout)).error == 0;
+}
+
 void look::flush_some() {
   const io_result put = c_.sock.try_write(out_);
   out_.erase(0, put.bytes);
@@ -585,6 +603,7 @@ bool look::settle() {
   if (c_.buffer->is_empty()) {
     drop_buffer(std::exchange(c_.buffer, nullptr));
     if (c_.core.phase.load(sync::acquire) == http_core::closing) {
+      flush_posted();
       c_.core.idle_closed.fetch_add(1, sync::relaxed);
       return false;
     }
@@ -598,11 +617,13 @@ bool look::settle() {
     c_.phase = connection::in_head;
   }
   c_.sock.set_deadline(c_.deadline);
+  c_.sock.invite();
   return true;
 }
 
 /// Passes the connection on to another OS process, with what was read and not dealt with. False: it stays.
 bool look::move() {
+  if (!flush_posted()) return false;
   moved_connection leaving{owned_fd(::fcntl(c_.sock.fd(), F_DUPFD_CLOEXEC, 0)), c_.buffer != nullptr ? std::string(c_.buffer->rest()) : ""};
   if (!leaving.socket || !c_.core.take_leave_of(leaving)) return false;
   ::close(c_.sock.release());  // it lives on elsewhere: closing alone would not end the watching

@@ -177,6 +177,9 @@ void show_sockets(families& out) {
   out.begin(MetricType::Counter, "coppice_socket_bytes_total", "Bytes through sockets, as they are on the wire.")
       .value(sum_of(counted::bytes_read), {{"direction", "in"}})
       .value(sum_of(counted::bytes_written), {{"direction", "out"}});
+  out.begin(MetricType::Counter, "coppice_socket_batches_total", "System calls by which several sockets were read, or written, together.")
+      .value(sum_of(counted::batches));
+  out.begin(MetricType::Counter, "coppice_socket_batched_calls_total", "Reads and writes that were made in them.").value(sum_of(counted::batched_calls));
 }
 
 void show_http(families& out) {

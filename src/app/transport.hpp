@@ -31,10 +31,13 @@ class transport : private stream_socket {
   using stream_socket::fd;
   using stream_socket::hung_up;
   using stream_socket::is_gone;
+  using stream_socket::may_have_hung_up;
   using stream_socket::notify;
   using stream_socket::poke_reader;
   using stream_socket::release;
+  using stream_socket::has_posted;
   using stream_socket::set_deadline;
+  using stream_socket::write_posted;
   using woken = stream_socket::woken;
 
   bool is_secure() const noexcept { return tls_ != nullptr; }
@@ -58,10 +61,17 @@ class transport : private stream_socket {
 
   /// Whether a read may bring more at once.
   bool may_have_more() const noexcept {
-    return hung_up() || (tls_ == nullptr ? last_was_full_ : tls_->may_have_more());
+    return may_have_hung_up() || (tls_ == nullptr ? last_was_full_ : tls_->may_have_more());
   }
   /// Bytes that nobody wants to understand.
   io_result read_to_drop(std::span<char> into) noexcept { return stream_socket::try_read(into); }
+
+  /// Writes `bytes` soon, as stream_socket::post. Never under TLS.
+  bool post(std::string_view bytes) noexcept { return tls_ == nullptr && stream_socket::post(bytes); }
+  /// The connection goes away until it is told to look, as stream_socket::invite. Under TLS only OpenSSL reads.
+  void invite() noexcept {
+    if (tls_ == nullptr) stream_socket::invite();
+  }
 
   /// No more will be written, and the client is told so.
   void end_writing() noexcept;

@@ -21,6 +21,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <system_error>
 
 namespace coppice::internal {
@@ -137,7 +138,7 @@ poller& poller_of(system& in) {
   if (poller* p = in.io.load(sync::acquire)) return *p;
   sync::lock_guard held(in.making_io);
   if (poller* p = in.io.load(sync::relaxed)) return *p;
-  auto* made = new poller(in.sched, process_hooks);
+  auto* made = new poller(in.sched, process_hooks, in.options.batch_sockets);
   in.io.store(made, sync::release);
   return *made;
 }
@@ -208,7 +209,10 @@ std::uint16_t stream_socket::local_port() const {
   return ntohs(a.sin_port);
 }
 
-void stream_socket::end_writing() noexcept { ::shutdown(fd(), SHUT_WR); }
+void stream_socket::end_writing() noexcept {
+  poller::finish_posted(*pd_);
+  ::shutdown(fd(), SHUT_WR);
+}
 
 void stream_socket::reset_at_close() noexcept {
   const linger at_once{.l_onoff = 1, .l_linger = 0};
@@ -216,6 +220,26 @@ void stream_socket::reset_at_close() noexcept {
 }
 
 io_result stream_socket::try_read(std::span<char> into) noexcept {
+  return pd_->early == nullptr ? read_now(into) : take_early(into);
+}
+
+/// What was read for us and, if that may not be all of it, what else there is.
+io_result stream_socket::take_early(std::span<char> into) noexcept {
+  early_read& early = *pd_->early;
+  const std::size_t n = std::min<std::size_t>(into.size(), early.end - early.begin);
+  std::memcpy(into.data(), early.bytes + early.begin, n);
+  early.begin += static_cast<std::uint32_t>(n);
+  count(counted::bytes_read, n);
+  if (early.begin < early.end) return {n, 0};
+  const bool may_have_more = early.may_have_more;
+  pd_->early = nullptr;
+  early.give_back();
+  if (!may_have_more || n == into.size()) return {n, 0};
+  const io_result more = read_now(into.subspan(n));
+  return {n + more.bytes, 0};             // an error, or the end, is there to be met by the next read
+}
+
+io_result stream_socket::read_now(std::span<char> into) noexcept {
   for (;;) {
     const ssize_t n = receive_now(fd(), into.data(), into.size());
     if (n >= 0) return counted_as(counted::bytes_read, n);
@@ -224,6 +248,26 @@ io_result stream_socket::try_read(std::span<char> into) noexcept {
 }
 
 io_result stream_socket::try_write(std::string_view bytes) noexcept {
+  if (has_posted()) [[unlikely]]
+    if (const io_result before = write_posted(0); before.error != 0) return before;
+  return write_now(bytes);
+}
+
+io_result stream_socket::write_posted(std::int64_t timeout) {
+  poller::finish_posted(*pd_);
+  unsent_bytes& left = pd_->unsent;
+  while (!left.is_empty()) {
+    const io_result put = write_now(left.rest());
+    left.begin += static_cast<std::uint32_t>(put.bytes);
+    if (put.error == 0) continue;
+    if (put.error != EAGAIN || timeout == 0) return {0, put.error};
+    if (!wait_for(pd_->write, timeout)) return {0, ETIMEDOUT};
+  }
+  left = {};
+  return {};
+}
+
+io_result stream_socket::write_now(std::string_view bytes) noexcept {
   for (;;) {
     const ssize_t n = send_now(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (n >= 0) return counted_as(counted::bytes_written, n);
@@ -269,9 +313,11 @@ stream_socket::woken stream_socket::wait_readable(std::int64_t timeout, const ma
 }
 
 io_result stream_socket::write_all(std::string_view bytes, std::int64_t timeout) {
+  if (has_posted()) [[unlikely]]
+    if (const io_result before = write_posted(timeout); before.error != 0) return before;
   io_result all;
   while (all.bytes < bytes.size()) {
-    const io_result put = try_write(bytes.substr(all.bytes));
+    const io_result put = write_now(bytes.substr(all.bytes));
     all.bytes += put.bytes;
     if (put.error == 0) continue;
     if (put.error != EAGAIN) return {all.bytes, put.error};
@@ -281,6 +327,8 @@ io_result stream_socket::write_all(std::string_view bytes, std::int64_t timeout)
 }
 
 io_result stream_socket::write_all(std::span<const std::string_view> pieces, std::int64_t timeout) {
+  if (has_posted()) [[unlikely]]
+    if (const io_result before = write_posted(timeout); before.error != 0) return before;
   iovec parts[4];
   std::size_t count = 0;
   for (const std::string_view piece : pieces)
@@ -307,6 +355,8 @@ io_result stream_socket::write_all(std::span<const std::string_view> pieces, std
 
 io_result stream_socket::send_file(int file, std::uint64_t first, std::uint64_t bytes, std::int64_t timeout) {
   constexpr std::uint64_t at_once = 1 << 20;  // others get their turn
+  if (has_posted()) [[unlikely]]
+    if (const io_result before = write_posted(timeout); before.error != 0) return before;
   io_result all;
   while (all.bytes < bytes) {
     const auto at = static_cast<off_t>(first + all.bytes);
@@ -324,10 +374,14 @@ io_result stream_socket::send_file(int file, std::uint64_t first, std::uint64_t 
   return all;
 }
 
-bool stream_socket::is_gone() const noexcept {
-  if (!hung_up()) return false;
-  pollfd what{.fd = fd(), .events = 0, .revents = 0};
-  return ::poll(&what, 1, 0) > 0 && (what.revents & (POLLHUP | POLLERR)) != 0;
+bool stream_socket::hung_up() const noexcept { return may_have_hung_up() && (now(POLLRDHUP) & (POLLRDHUP | POLLHUP | POLLERR)) != 0; }
+
+bool stream_socket::is_gone() const noexcept { return may_have_hung_up() && (now(0) & (POLLHUP | POLLERR)) != 0; }
+
+/// What the system says of the socket, of `events` and of what it always says.
+short stream_socket::now(short events) const noexcept {
+  pollfd what{.fd = fd(), .events = events, .revents = 0};
+  return ::poll(&what, 1, 0) > 0 ? what.revents : short{0};
 }
 
 }  // namespace coppice::internal

@@ -71,6 +71,13 @@ class stream_socket {
   /// What is there, or EAGAIN.
   io_result try_read(std::span<char> into) noexcept;
   io_result try_write(std::string_view bytes) noexcept;
+  /// Writes them soon, together with what other sockets have to write. If they cannot be written then, the rest is kept and the owner told; whatever is
+  /// written next goes behind it.   Returns: false when nothing was done.
+  bool post(std::string_view bytes) noexcept { return pd_->of->post(*pd_, bytes); }
+  /// Whether something that was posted may still have to be written.
+  bool has_posted() const noexcept { return pd_->posted.load(sync::acquire) != nullptr || !pd_->unsent.is_empty(); }
+  /// Writes it, unless nothing could be written for `timeout` ns.
+  io_result write_posted(std::int64_t timeout);
   /// The descriptor of the next connection, non-blocking and close-on-exec, or -1 with errno set.
   int try_accept(socket_peer& from) noexcept;
 
@@ -94,16 +101,25 @@ class stream_socket {
   /// Writes `bytes` bytes of the file `fd` from `first` on, in the same way. Fewer without an error: the file is shorter.
   io_result send_file(int fd, std::uint64_t first, std::uint64_t bytes, std::int64_t timeout);
 
-  /// True when the other side has ended or failed: a short read does not mean that the socket is empty.
-  bool hung_up() const noexcept { return pd_->hung_up.load(sync::acquire) != 0; }
+  /// True when the other side may have ended or failed: a short read does not mean that the socket is empty. A hint: an event of the
+  /// descriptor's former tenant sets it, too.
+  bool may_have_hung_up() const noexcept { return pd_->hung_up.load(sync::acquire) != 0; }
+  /// True when it has. A system call, if it may have.
+  bool hung_up() const noexcept;
   /// True when the connection is over in both directions: nothing that is written arrives.
   bool is_gone() const noexcept;
   void clear_notice() noexcept { poller::clear_notice(*pd_); }
+  /// The owner goes away until it is told to look: what arrives meanwhile may be read for it, and is what try_read brings first.
+  void invite() noexcept { poller::invite(*pd_); }
   void notify() noexcept { pd_->of->notify(*pd_); }
   void set_deadline(std::int64_t deadline) noexcept { pd_->of->set_deadline(*pd_, deadline); }
 
  private:
   explicit stream_socket(poll_descriptor& pd) noexcept : pd_(&pd) {}
+  short now(short events) const noexcept;
+  io_result take_early(std::span<char> into) noexcept;
+  io_result read_now(std::span<char> into) noexcept;
+  io_result write_now(std::string_view bytes) noexcept;
   poll_descriptor* pd_ = nullptr;
 };
 

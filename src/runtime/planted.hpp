@@ -91,6 +91,9 @@ enum fault : int {
   partition_unchecked,        // a reader takes a place and a serial that do not belong together
   word_before_number,         // a reader takes a ref's new value for that of the version before
   passive_by_store,           // a reader that has just come back is taken for one that is away
+  notice_put_over_reading,    // a socket's owner comes back while it is being read for it
+  look_unmentioned,           // a worker that met the monitor thread's look at the sockets sleeps where no socket wakes it
+  notice_not_again,           // what arrives while a notice is under way is not told to the owner
   count
 };
 

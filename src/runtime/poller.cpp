@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// poller: epoll and the token. See poller.hpp for the rules, docs/internals/io.md for the reasons.
+// poller: events and the token. See poller.hpp for the rules, docs/internals/io.md for the reasons.
 #include "runtime/poller.hpp"
 
 #include "runtime/thread_block.hpp"
@@ -9,12 +9,8 @@
 
 #include <cerrno>
 #include <cstddef>
-#include <system_error>
-
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <time.h>
-#include <unistd.h>
+#include <memory>
+#include <new>
 
 namespace coppice::internal {
 
@@ -27,24 +23,11 @@ constexpr std::uint64_t token_asleep = 3;  // + the worker's index
 
 constexpr int batch = 64;  // events fetched at a time
 constexpr std::size_t chunk_descriptors = 64;
+constexpr int worth_a_batch = 3;  // events: a ring costs as much as a system call and a half
 
 constexpr std::uint32_t ended_events = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 constexpr std::uint32_t readable_events = EPOLLIN | ended_events;
 constexpr std::uint32_t writable_events = EPOLLOUT | EPOLLHUP | EPOLLERR;
-
-[[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
-
-/// epoll_wait with a limit in nanoseconds; on kernels before 5.11 in milliseconds, rounded up.
-int wait_for_events(int epoll, epoll_event* into, std::int64_t until) noexcept {
-  if (until == sync::never) return ::epoll_wait(epoll, into, batch, -1);
-  const std::int64_t now = sync::now();
-  const std::int64_t left = until > now ? until - now : 0;
-  const timespec limit{.tv_sec = left / 1'000'000'000, .tv_nsec = left % 1'000'000'000};
-  const int n = ::epoll_pwait2(epoll, into, batch, &limit, nullptr);
-  if (n >= 0 || errno != ENOSYS) return n;
-  const std::int64_t ms = (left + 999'999) / 1'000'000;
-  return ::epoll_wait(epoll, into, batch, ms > 60'000 ? 60'000 : static_cast<int>(ms));
-}
 
 }  // namespace
 
@@ -59,33 +42,23 @@ struct poller::events {
 };
 
 poll_descriptor::poll_descriptor() noexcept
-    : timer_node(&poller::expire), fd(-1), noticed(1), deadline(sync::never), armed_for(sync::never) {}
+    : timer_node(&poller::expire), fd(-1), deadline(sync::never), armed_for(sync::never) {}
 
-poller::poller(scheduler& sched, const poll_hooks& hooks) : sched_(sched), hooks_(hooks) {
-  epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
-  if (epoll_ < 0) fail("epoll_create1");
-  bell_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  epoll_event bell{.events = EPOLLIN | EPOLLET, .data = {.ptr = nullptr}};
-  if (bell_ < 0 || ::epoll_ctl(epoll_, EPOLL_CTL_ADD, bell_, &bell) != 0) {
-    const int why = errno;
-    if (bell_ >= 0) ::close(bell_);
-    ::close(epoll_);
-    errno = why;
-    fail("eventfd");
-  }
+poller::poller(scheduler& sched, const poll_hooks& hooks, bool batches) : sched_(sched), hooks_(hooks) {
+  no_batches_.store(batches ? 0 : 1, sync::relaxed);
   source_ = {.sleep = [](void* p, worker& w, std::int64_t until) { return static_cast<poller*>(p)->sleep(w, until); },
              .kick = [](void* p, worker& w) { return static_cast<poller*>(p)->kick(w); },
              .sleeper = [](void* p) { return static_cast<poller*>(p)->sleeper(); },
-             .look = [](void* p) { static_cast<poller*>(p)->look(); },
+             .look = [](void* p) { static_cast<void>(static_cast<poller*>(p)->look()); },
              .watch = [](void* p) { static_cast<poller*>(p)->look_if_nobody_has(); },
+             .flush = [](void* p, worker& w, bool only_if_due) { return static_cast<poller*>(p)->flush(w, only_if_due); },
              .context = this};
   sched_.set_idle_source(&source_);
 }
 
 poller::~poller() {
   sched_.set_idle_source(nullptr);
-  ::close(bell_);
-  ::close(epoll_);
+  for (auto& batch : batches_) delete batch.load(sync::relaxed);
   for (chunk* c = chunks_; c != nullptr;) {
     chunk* next = c->next;
     for (poll_descriptor& pd : c->descriptors)
@@ -132,15 +105,14 @@ poll_descriptor* poller::open(int fd, const poll_owner& owner) {
   pd->deadline = sync::never;
   pd->owner.store(owner.who, sync::relaxed);
   pd->owner_serial.store(owner.serial, sync::relaxed);
-  pd->noticed.store(owner.who == nullptr, sync::release);  // pairs with make_readable: it sees this owner
+  pd->told.open(owner.who != nullptr);
   // Counted before the kernel knows of it: whoever fetches its events reads the count, and so sees the descriptor as it is here.
   const bool first = open_.fetch_add(1, sync::seq_cst) == 0;
-  epoll_event interest{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.ptr = pd}};
-  if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &interest) != 0) {
+  if (!kernel_.add(fd, pd)) {
     const int why = errno;
     open_.fetch_sub(1, sync::release);
     pd->fd = -1;
-    pd->noticed.store(1, sync::relaxed);
+    pd->told.end();
     give(*pd);
     errno = why;
     return nullptr;
@@ -151,13 +123,13 @@ poll_descriptor* poller::open(int fd, const poll_owner& owner) {
 }
 
 void poller::close(poll_descriptor& pd) noexcept {
-  ::close(forget(pd));  // ends the registration, too
+  kernel_.close(forget(pd));
   give_when_quiet(pd);
 }
 
 int poller::release(poll_descriptor& pd) noexcept {
   const int fd = forget(pd);
-  ::epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);  // it belongs to the open file, which lives on
+  kernel_.remove(fd);
   give_when_quiet(pd);
   return fd;
 }
@@ -165,9 +137,13 @@ int poller::release(poll_descriptor& pd) noexcept {
 int poller::forget(poll_descriptor& pd) noexcept {
   const int fd = pd.fd;
   COPPICE_ASSERT(fd >= 0, "a socket is closed once");
+  finish_posted(pd);
+  pd.told.end();
   pd.fd = -1;
-  pd.noticed.store(1, sync::seq_cst);
   pd.owner.store(nullptr, sync::relaxed);
+  if (early_read* early = pd.early) early->give_back();
+  pd.early = nullptr;
+  pd.unsent = {};
   return fd;
 }
 
@@ -228,9 +204,12 @@ void poller::make_ready(poll_side& side) noexcept {
 }
 
 void poller::notify(poll_descriptor& pd) noexcept {
-  if (pd.noticed.exchange(1, sync::acq_rel) != 0) return;  // pairs with open and clear_notice
-  void* owner = pd.owner.load(sync::relaxed);
-  if (owner != nullptr) hooks_.notify(owner, pd.owner_serial.load(sync::relaxed));
+  if (pd.told.raise()) send_notice(pd);
+}
+
+/// `told` is set already: invariant 3.
+void poller::send_notice(const poll_descriptor& pd) noexcept {
+  if (void* owner = pd.owner.load(sync::relaxed)) hooks_.notify(owner, pd.owner_serial.load(sync::relaxed));
 }
 
 /// Somebody in the middle of a read is woken; an owner that has gone away gets a notice.
@@ -244,18 +223,82 @@ void poller::make_readable(poll_descriptor& pd) noexcept {
 
 void poller::handle(const events& got) noexcept {
   const scheduler::batch_of_wakes quiet(sched_);
+  socket_batch* batch = got.count >= worth_a_batch ? batch_of_this_worker() : nullptr;
   for (int i = 0; i < got.count; ++i) {
     auto* pd = static_cast<poll_descriptor*>(got.of[i].data.ptr);
     if (pd == nullptr) continue;  // the bell
     const std::uint32_t what = got.of[i].events;
-    if ((what & ended_events) != 0) pd->hung_up.store(1, sync::release);
-    if ((what & readable_events) != 0) make_readable(*pd);
-    if ((what & writable_events) != 0) make_ready(pd->write);
+    const bool has_ended = (what & ended_events) != 0;
+    if (has_ended) pd->hung_up.store(1, sync::release);
+    const bool may_read_early = batch != nullptr && !has_ended;
+    if ((what & readable_events) != 0 && !(may_read_early && will_read_early(*batch, *pd))) make_readable(*pd);
+    if ((what & writable_events) != 0) make_ready(pd->write);  // behind it, so before it: who writes hears itself that all is over
   }
+  if (batch != nullptr && batch->early_count() != 0) read_early(*batch);
+}
+
+// --- many sockets at once --------------------------------------------------------------------------------------------
+
+/// Null: the thread is no worker of ours, or the system grants no ring.
+socket_batch* poller::batch_of_this_worker() noexcept {
+  const thread_block& block = here();
+  if (!sched_.is_worker(block) || no_batches_.load(sync::relaxed) != 0) return nullptr;
+  sync::atomic<socket_batch*>& place = batches_[block.at->index];
+  if (socket_batch* has = place.load(sync::relaxed)) return has;
+  std::unique_ptr<socket_batch> made(new (std::nothrow) socket_batch);
+  if (made == nullptr || !made->is_of_use()) {
+    no_batches_.store(1, sync::relaxed);
+    return nullptr;
+  }
+  place.store(made.get(), sync::release);  // pairs with the monitor thread's look
+  return made.release();
+}
+
+bool poller::will_read_early(socket_batch& batch, poll_descriptor& pd) noexcept {
+  if (!pd.told.begin_reading()) return false;
+  if (batch.add_early(pd)) return true;
+  pd.told.leave_reading();
+  return false;
+}
+
+void poller::read_early(socket_batch& batch) noexcept {
+  batch.read_early();
+  batch.take_early([this](poll_descriptor& pd) {
+    pd.told.end_reading();
+    send_notice(pd);
+  });
+}
+
+bool poller::post(poll_descriptor& pd, std::string_view bytes) noexcept {
+  const thread_block& block = here();
+  if (!sched_.is_worker(block) || bytes.size() > socket_batch::largest_post) return false;
+  worker& w = *block.at;
+  socket_batch* batch = batches_[w.index].load(sync::relaxed);
+  if (batch == nullptr || (!batch->has_posted() && w.queue.empty())) return false;
+  finish_posted(pd);
+  if (!pd.unsent.is_empty()) return false;
+  if (!batch->post(pd, bytes)) return false;
+  if (batch->is_due())
+    batch->flush();
+  else if (w.flush_in == 0)
+    w.flush_in = 1;                       // at its next turn it begins to look
+  return true;
+}
+
+void poller::flush_posted(poll_descriptor& pd) noexcept {
+  while (socket_batch* batch = pd.posted.load(sync::acquire)) batch->flush();  // pairs with settle
+}
+
+bool poller::flush(const worker& w, bool only_if_due) noexcept {
+  socket_batch* batch = batches_[w.index].load(sync::relaxed);
+  if (batch == nullptr || !batch->has_posted()) return false;
+  if (only_if_due && !batch->is_due()) return true;
+  batch->flush();
+  return false;
 }
 
 void poller::wait(events& got, std::int64_t until) noexcept {
-  const int n = wait_for_events(epoll_, got.of, until);
+  const int n = kernel_.wait(got.of, batch, until);
   got.count = n > 0 ? n : 0;             // EINTR: nothing happened
   if (n > 0) open_.load(sync::acquire);  // pairs with open: the kernel's word for it is not the language's
 }
@@ -263,7 +306,7 @@ void poller::wait(events& got, std::int64_t until) noexcept {
 bool poller::sleep(worker& w, std::int64_t until) noexcept {
   if (open_.load(sync::seq_cst) == 0) return false;  // pairs with open: it wakes whom it finds parked
   std::uint64_t token = token_free;
-  if (!token_.cas(token, token_polling, sync::acquire)) return false;
+  if (!token_.cas(token, token_polling, sync::seq_cst)) return false;  // pairs with look_if_nobody_has: it sees us parked
   token_.store(token_asleep + w.index, sync::seq_cst);  // announce; pairs with unpark: it sets `signal`, then kicks
   events got;
   if (w.signal.load(sync::seq_cst) == 0) wait(got, until);
@@ -277,8 +320,7 @@ bool poller::sleep(worker& w, std::int64_t until) noexcept {
 bool poller::kick(const worker& w) noexcept {
   std::uint64_t token = token_asleep + w.index;
   if (!token_.cas(token, token_kicked, sync::seq_cst)) return false;
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const auto written = ::write(bell_, &one, sizeof one);
+  kernel_.ring();
   return true;
 }
 
@@ -287,21 +329,27 @@ const worker* poller::sleeper() const noexcept {
   return token >= token_asleep ? sched_.worker_at(static_cast<unsigned>(token - token_asleep)) : nullptr;
 }
 
-void poller::look() noexcept {
-  if (open_.load(sync::relaxed) == 0 || token_.load(sync::relaxed) != token_free) return;
+/// False: there was nothing to look at, or somebody else does.
+bool poller::look() noexcept {
+  if (open_.load(sync::relaxed) == 0 || token_.load(sync::relaxed) != token_free) return false;
   std::uint64_t token = token_free;
-  if (!token_.cas(token, token_polling, sync::acquire)) return;
+  if (!token_.cas(token, token_polling, sync::acquire)) return false;
   events got;
   wait(got, 0);
   looks_.store(looks_.load(sync::relaxed) + 1, sync::relaxed);
-  token_.store(token_free, sync::release);
+  token_.store(token_free, sync::seq_cst);  // pairs with sleep
   handle(got);
+  return true;
 }
 
+/// The monitor thread. A worker that wanted to sleep here just now has met its look and sleeps on its futex, where no socket wakes it: a worker
+/// that looks goes to sleep here afterwards, the monitor thread does not.
 void poller::look_if_nobody_has() noexcept {
   const std::uint64_t looks = looks_.load(sync::relaxed);
-  if (looks == looks_seen_) look();
+  if (looks == looks_seen_ && look() && !planted::is(planted::look_unmentioned)) sched_.wake_if_all_sleep();
   looks_seen_ = looks_.load(sync::relaxed);
+  for (unsigned i = 0; i < sched_.workers(); ++i)
+    if (socket_batch* batch = batches_[i].load(sync::acquire)) batch->flush_if_stale();
 }
 
 }  // namespace coppice::internal

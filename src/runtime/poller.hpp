@@ -11,6 +11,9 @@
 //   free -> polling by whoever looks; free -> polling -> asleep by an idle worker; asleep -> kicked by who has work for it;
 //   polling | asleep | kicked -> free by its holder, before it handles the events.
 //
+// Together: sockets whose owners have gone away and invited it are read by who fetched their events, all by one call, and what their owners
+// write is collected to be written by one call (socket_batch.hpp).
+//
 // Who may touch what: `fd`, open, close, clear_notice and set_deadline belong to the descriptor's owner; everything else
 // is raced on by design.
 //
@@ -18,14 +21,20 @@
 //  1. At most one token holder; the token is never held while anything of the upper rooms runs.
 //  2. A descriptor is closed by its owner only, once. Its memory is type-stable: an event of a batch that was fetched before the
 //     close hits a descriptor, perhaps the next tenant's, and is a hint there.
-//  3. The owner is asked for after `noticed` was set, so a notice is never counted for one tenant and sent to another.
-//  4. If a worker is parked and sockets are open, somebody is asleep in epoll_wait, or is awake and will look.
+//  3. The owner is asked for after `told` was set, so a notice is never counted for one tenant and sent to another.
+//  4. Before its owner does anything else with a socket, what it has posted is sent, and nobody reads it early any more.
+//  5. If a worker is parked and sockets are open, somebody is asleep in epoll_wait, or is awake and will look.
 #pragma once
 
+#include "runtime/kernel_poll.hpp"
+#include "runtime/notice.hpp"
 #include "runtime/scheduler.hpp"
+#include "runtime/socket_batch.hpp"
 #include "runtime/timer_wheel.hpp"
 
 #include <cstdint>
+#include <span>
+#include <string_view>
 
 namespace coppice::internal {
 
@@ -63,7 +72,10 @@ struct poll_descriptor : timer_node {
   poll_side write;
   sync::atomic<void*> owner;
   sync::atomic<std::uint64_t> owner_serial;
-  sync::atomic<std::uint32_t> noticed;  // 1: a notice is under way, or none is wanted
+  notice told;                          // the owner, that it has to look
+  sync::var<early_read*> early;         // what was read for the owner before it was told; null: nothing
+  sync::atomic<socket_batch*> posted;   // where bytes of the owner's wait to be written
+  unsent_bytes unsent;                  // set by who flushes, before `posted` is null; the owner's after that
   sync::spinlock timer_lock;            // over the next three and the starting of the timer
   sync::var<std::int64_t> deadline;     // when the owner wants a notice in any case; sync::never
   sync::var<std::int64_t> armed_for;    // sync::never: the timer is off
@@ -74,8 +86,9 @@ struct poll_descriptor : timer_node {
 
 class poller {
  public:
+  /// `batches`: sockets may be read and written together, where the system grants that.
   /// Throws: std::system_error when the system grants no epoll descriptor.
-  poller(scheduler& sched, const poll_hooks& hooks);
+  poller(scheduler& sched, const poll_hooks& hooks, bool batches);
   /// When no worker runs any more.
   ~poller();
   poller(const poller&) = delete;
@@ -89,7 +102,18 @@ class poller {
   /// Ends the watching and gives the descriptor back.   Returns: the socket, open.
   int release(poll_descriptor& pd) noexcept;
   /// The owner is about to look at the socket: whatever arrives from now on sends a new notice.
-  static void clear_notice(poll_descriptor& pd) noexcept { pd.noticed.exchange(0, sync::acq_rel); }
+  static void clear_notice(poll_descriptor& pd) noexcept {
+    if (pd.told.clear() && pd.early != nullptr) pd.early->may_have_more = true;
+  }
+  /// The owner goes away until it gets a notice: meanwhile the socket may be read for it.
+  static void invite(poll_descriptor& pd) noexcept { pd.told.invite(); }
+  /// Copies `bytes` of the owner's, to be written soon, together with what others write. What cannot be written then is left in `unsent`, with
+  /// a notice. False: they are the caller's to write; nobody else has anything to write, or there are too many of them.
+  bool post(poll_descriptor& pd, std::string_view bytes) noexcept;
+  /// What the owner has posted is with the kernel, or in `unsent`.
+  static void finish_posted(poll_descriptor& pd) noexcept {
+    if (pd.posted.load(sync::relaxed) != nullptr) [[unlikely]] flush_posted(pd);
+  }
   /// A notice not later than `deadline`, unless it is moved before then. Moving it away costs a store.
   void set_deadline(poll_descriptor& pd, std::int64_t deadline) noexcept;
   /// Sends the owner a notice, whatever the socket does.
@@ -112,12 +136,18 @@ class poller {
   bool sleep(worker& w, std::int64_t until) noexcept;
   bool kick(const worker& w) noexcept;
   const worker* sleeper() const noexcept;
-  void look() noexcept;
+  bool look() noexcept;
   void look_if_nobody_has() noexcept;
   void wait(events& got, std::int64_t until) noexcept;
   void handle(const events& got) noexcept;
   void make_ready(poll_side& side) noexcept;
   void make_readable(poll_descriptor& pd) noexcept;
+  static void flush_posted(poll_descriptor& pd) noexcept;
+  socket_batch* batch_of_this_worker() noexcept;
+  static bool will_read_early(socket_batch& batch, poll_descriptor& pd) noexcept;
+  void send_notice(const poll_descriptor& pd) noexcept;
+  void read_early(socket_batch& batch) noexcept;
+  bool flush(const worker& w, bool only_if_due) noexcept;
   int forget(poll_descriptor& pd) noexcept;
   void give_when_quiet(poll_descriptor& pd) noexcept;
   poll_descriptor* take();
@@ -126,12 +156,13 @@ class poller {
   scheduler& sched_;
   const poll_hooks hooks_;
   idle_source source_{};
-  int epoll_ = -1;
-  int bell_ = -1;  // an eventfd: written to end the sleep, never read (edge-triggered)
+  kernel_poll kernel_;
   sync::atomic<std::uint64_t> token_;
   sync::atomic<std::uint64_t> open_;
   sync::atomic<std::uint64_t> looks_;
   std::uint64_t looks_seen_ = 0;  // by the monitor thread
+  sync::atomic<socket_batch*> batches_[scheduler::most_workers];  // by worker; made when there is something to read together
+  sync::atomic<std::uint32_t> no_batches_;                        // 1: none are wanted, or the system grants none
 
   sync::spinlock pool_lock_;
   sync::var<poll_descriptor*> free_;

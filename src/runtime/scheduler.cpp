@@ -19,6 +19,7 @@ namespace {
 constexpr unsigned global_every = 61;        // turns between two looks at the global queue and the clock
 constexpr unsigned low_every = 8;            // turns between two looks at the low lane while there is other work
 constexpr unsigned longest_lifo_streak = 64; // then the queue gets its turn: two processes must not starve the rest
+constexpr unsigned looks_at_posted = 16;     // turns between two looks whether what was posted waits for too long
 constexpr std::uint64_t largest_share = 64;  // of the global queue that one worker takes at a time
 constexpr std::int64_t price_of_wake = 20'000;  // ns: a batch of events waits so long before another worker is woken for it
 
@@ -105,6 +106,7 @@ void scheduler::loop(worker& w) {
     w.tick.store(w.tick.load(sync::relaxed) + 1, sync::relaxed);
     w.done.store(block.done, sync::relaxed);
   }
+  flush(w, false);
 }
 
 /// Now and then, whatever else there is: the clock, the timers, the sockets, the global queue.
@@ -113,12 +115,14 @@ void scheduler::loop(worker& w) {
   const std::int64_t now = sync::now();
   here().clock = now;
   fire_timers(w, now);
+  flush(w, true);
   if (const idle_source* idle = idle_.load(sync::acquire)) idle->look(idle->context);
   return take_global();
 }
 
 runnable* scheduler::next(worker& w) noexcept {
   if (w.owes_wake) [[unlikely]] pay_wake(w);
+  if (w.flush_in != 0 && --w.flush_in == 0) [[unlikely]] look_at_posted(w);
   if (--w.turns_left == 0) [[unlikely]] {
     if (runnable* r = look_up(w)) return r;
   }
@@ -156,6 +160,7 @@ runnable* scheduler::look_around(worker& w) noexcept {
   w.busy.store(0, sync::relaxed);
   const std::int64_t now = sync::now();
   here().clock = now;
+  flush(w, false);
   if (fire_timers(w, now))
     if (runnable* r = next(w)) return r;
   if (const idle_source* idle = idle_.load(sync::acquire)) {
@@ -420,6 +425,7 @@ void scheduler::retire(worker& w) noexcept {
   w.busy.store(0, sync::relaxed);
   const std::int64_t now = sync::now();
   here().clock = now;
+  flush(w, false);
   fire_timers(w, now);
   if (!planted::is(planted::retired_with_slot)) free_stuck(w);
   park(w);
@@ -509,6 +515,19 @@ void scheduler::pay_wake(worker& w) noexcept {
   }
 }
 
+/// What the worker has posted to its sockets (poller::post).
+void scheduler::flush(worker& w, bool only_if_due) noexcept {
+  if (w.flush_in == 0) return;
+  const idle_source* idle = idle_.load(sync::acquire);
+  w.flush_in = idle != nullptr && idle->flush(idle->context, w, only_if_due) ? looks_at_posted : 0;
+}
+
+[[gnu::noinline]] void scheduler::look_at_posted(worker& w) noexcept {
+  w.flush_in = 1;
+  here().clock = sync::now();
+  flush(w, true);
+}
+
 /// Called after work was added. `leaving`: as in enough_serve.
 void scheduler::wake_if_needed(unsigned leaving) noexcept {
   if (!planted::is(planted::wake_without_fence)) sync::fence(sync::seq_cst);  // the push is before this look; pairs with park's announce and look
@@ -550,7 +569,9 @@ void scheduler::expire_all() noexcept {
 
 void scheduler::leave_queue_to_others() noexcept {
   thread_block& block = here();
-  if (is_worker(block)) free_stuck(*block.at);
+  if (!is_worker(block)) return;
+  flush(*block.at, false);
+  free_stuck(*block.at);
 }
 
 }  // namespace coppice::internal

@@ -61,6 +61,7 @@ struct worker {
   unsigned lifo_streak = 0;
   bool quiet = false;                    // a batch of events is being handed in: nobody is woken for each of them …
   bool owes_wake = false;                // … but later, if the batch turns out to be long
+  unsigned flush_in = 0;                 // turns until it looks whether what it has posted waits for too long; 0: nothing is
   sync::atomic<std::uint32_t> left{0, "left"};  // 1 when its loop has ended
 };
 
@@ -85,6 +86,9 @@ struct idle_source {
   void (*look)(void* context) = nullptr;
   /// The monitor thread, once a millisecond: looks if nobody has since the last time.
   void (*watch)(void* context) = nullptr;
+  /// Sends what `w`, the calling worker, has posted; at once, or if it has waited for long enough by thread_block::clock.
+  /// Returns: whether something waits still.
+  bool (*flush)(void* context, worker& w, bool only_if_due) = nullptr;
   void* context = nullptr;
 };
 
@@ -172,6 +176,10 @@ class scheduler {
   };
   /// Wakes a parked worker, if there is one.
   void wake_one() noexcept;
+  /// The same if none is awake. For who has kept the idle source from them for a moment.
+  void wake_if_all_sleep() noexcept {
+    if (parked_.load(sync::seq_cst) == everyone()) wake_one();   // pairs with park's announcement, behind which the source is tried
+  }
   const worker* worker_at(unsigned index) const noexcept { return workers_[index]; }
   bool is_worker(const thread_block& b) const noexcept { return b.at != nullptr && b.at->of == this; }
   unsigned base_workers() const noexcept { return base_; }
@@ -181,8 +189,10 @@ class scheduler {
   scheduler_counts counts() const noexcept;
   std::int64_t parked_mask() const noexcept { return static_cast<std::int64_t>(parked_.load(sync::relaxed)); }
 
+  static constexpr unsigned most_workers = 64;   // bits of `parked_`
+
  private:
-  static constexpr unsigned most = 64;   // bits of `parked_`
+  static constexpr unsigned most = most_workers;
   static void enter_worker(void* raw);
   static void enter_monitor(void* raw);
 
@@ -241,6 +251,8 @@ class scheduler {
   void sleep(worker& w, bool retired) noexcept;
   bool fire_timers(worker& w, std::int64_t now) noexcept;
   void pay_wake(worker& w) noexcept;
+  void flush(worker& w, bool only_if_due) noexcept;
+  void look_at_posted(worker& w) noexcept;
   void wake_monitor() noexcept;
   void wake_if_needed(unsigned leaving = 0) noexcept;
   bool unpark(unsigned index) noexcept;

@@ -172,6 +172,7 @@ void scheduler::set_aside(std::uint64_t who) noexcept {
 /// Until the monitor thread calls the worker back. It sees to its timers meanwhile.
 void scheduler::stand_aside(worker& w) noexcept {
   w.busy.store(0, sync::relaxed);
+  flush(w, false);
   free_stuck(w);
   while (w.aside.load(sync::seq_cst) != 0 && stopping_.load(sync::seq_cst) == 0)
     sync::futex_wait(w.aside, 1, sync::now() + 2 * period);

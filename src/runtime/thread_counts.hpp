@@ -30,6 +30,8 @@ enum class counted : std::uint8_t {
   agents_mended,    // restarted, or gone
   bytes_read,       // from sockets
   bytes_written,
+  batches,          // reads and writes of sockets that were made together: one for all of them …
+  batched_calls,    // … and one for each
   kinds             // none of them: how many there are
 };
 

@@ -104,6 +104,9 @@ constexpr row table[] = {
     {planted::handler_failure_ends_event, "an event ends at a handler that fails", "event_come_and_go"},
     {planted::word_before_number, "a word is stored before the number of its version", "transaction_looks"},
     {planted::passive_by_store, "a reader that has come back is made passive", "epoch_come_and_go"},
+    {planted::notice_put_over_reading, "an owner comes back while its socket is read for it", "notice_owner_is_called"},
+    {planted::look_unmentioned, "a worker meets the monitor's look at the sockets", "poller_one_worker"},
+    {planted::notice_not_again, "what arrives behind a notice is not told", "notice_all_is_read"},
     {planted::partition_unchecked, "a partition's serial is not looked at again", "partition_read_against_put"},
 };
 

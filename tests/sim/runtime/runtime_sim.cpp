@@ -55,6 +55,8 @@ TEST_CASE("what a stuck worker holds runs elsewhere, once") {
   check({"scheduler_stuck_worker", "scheduler_spare_worker", "scheduler_spare_retires", "scheduler_almost_stuck"});
 }
 TEST_CASE("a worker that is left alone, or made to stand aside, keeps nothing from being run") { check({"scheduler_left_alone", "scheduler_left_to_sleepers"}); }
+TEST_CASE("what arrives at a socket is read once, by its owner or for it") { check({"notice_all_is_read", "notice_owner_is_called"}); }
+TEST_CASE("whatever happens to a socket, somebody comes and tells its owner") { check({"poller_one_worker", "poller_two_workers"}); }
 TEST_CASE("PR-80 no timer is early, none is slept past; PR-81 a cancelled one does not fire; PR-82 the dead have none") {
   check({"timer_foreign_start", "timer_own_start", "timer_cancel_against_fire", "timer_addressee_ends",
          "timer_addressee_killed"});

@@ -38,9 +38,13 @@ router app() {
 
 constexpr std::string_view behind = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
 
+/// But for the rings that workers make when they first read many sockets at once, and keep.
 std::size_t open_descriptors() {
   std::size_t n = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) ++n;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    n += std::filesystem::read_symlink(entry, gone) != "anon_inode:[io_uring]";
+  }
   return n;
 }
 

@@ -18,6 +18,7 @@
 
 #include <doctest/doctest.h>
 
+#include "runtime/thread_block.hpp"
 #include "support/eventually.hpp"
 #include "support/http/http_client.hpp"
 #include "unit/app/prometheus_text.hpp"
@@ -280,6 +281,17 @@ TEST_CASE("metrics: actions of agents, agents that are busy or have failed") {
     CHECK(eventually([&] { return failed.now() == 1; }));
   }
   CHECK(failed.now() == 0);
+}
+
+TEST_CASE("metrics: reads and writes that were made together") {
+  const quiet silence;
+  world w;
+  const growth batches(w.all, "coppice_socket_batches_total");
+  const growth calls(w.all, "coppice_socket_batched_calls_total");
+  internal::count(internal::counted::batches);
+  internal::count(internal::counted::batched_calls, 5);
+  CHECK(batches.now() == 1);
+  CHECK(calls.now() == 5);
 }
 
 TEST_CASE("metrics: requests are counted by the route's own path; what clients make up gets no name") {

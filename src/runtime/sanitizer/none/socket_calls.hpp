@@ -12,6 +12,9 @@
 
 namespace coppice::internal {
 
+/// Whether calls may be made by io_uring.
+inline constexpr bool ring_is_understood = true;
+
 inline ssize_t receive_now(int fd, void* into, std::size_t bytes) noexcept {
   return ::syscall(SYS_recvfrom, fd, into, bytes, 0, nullptr, nullptr);
 }
