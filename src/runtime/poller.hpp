@@ -112,7 +112,7 @@ class poller {
   bool post(poll_descriptor& pd, std::string_view bytes) noexcept;
   /// What the owner has posted is with the kernel, or in `unsent`.
   static void finish_posted(poll_descriptor& pd) noexcept {
-    if (pd.posted.load(sync::relaxed) != nullptr) [[unlikely]] flush_posted(pd);
+    if (pd.posted.load(sync::acquire) != nullptr) [[unlikely]] flush_posted(pd);  // pairs with settle: `unsent` is read behind it
   }
   /// A notice not later than `deadline`, unless it is moved before then. Moving it away costs a store.
   void set_deadline(poll_descriptor& pd, std::int64_t deadline) noexcept;

@@ -21,7 +21,8 @@ struct runtime_options {
   std::size_t max_processes = 0;           ///< 0: no limit but memory; else spawn fails with system_limit above it
   duration stop_timeout = 5s;              ///< how long the destructor waits for processes that do not end
   bool report_faults = true;               ///< SIGSEGV and its kin name the process before the program dies
-  bool batch_sockets = true;               ///< many sockets are read and written by one system call, where the kernel grants io_uring
+  bool batch_sockets = true;               ///< many sockets are read and written by one system call, where the kernel grants io_uring; for programs that
+                                           ///< are killed, not refused, when they ask for it (a seccomp filter that kills): false
 };
 
 /// Who had not ended when a runtime's stop gave up waiting, one line each.
