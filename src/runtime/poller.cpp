@@ -21,7 +21,7 @@ constexpr std::uint64_t token_polling = 1;
 constexpr std::uint64_t token_kicked = 2;
 constexpr std::uint64_t token_asleep = 3;  // + the worker's index
 
-constexpr int batch = 64;  // events fetched at a time
+constexpr int most_events = 64;  // fetched at a time
 constexpr std::size_t chunk_descriptors = 64;
 constexpr int worth_a_batch = 3;  // events: a ring costs as much as a system call and a half
 
@@ -38,7 +38,7 @@ struct poller::chunk {
 
 struct poller::events {
   int count = 0;
-  epoll_event of[batch];
+  epoll_event of[most_events];
 };
 
 poll_descriptor::poll_descriptor() noexcept
@@ -298,7 +298,7 @@ bool poller::flush(const worker& w, bool only_if_due) noexcept {
 }
 
 void poller::wait(events& got, std::int64_t until) noexcept {
-  const int n = kernel_.wait(got.of, batch, until);
+  const int n = kernel_.wait(got.of, most_events, until);
   got.count = n > 0 ? n : 0;             // EINTR: nothing happened
   if (n > 0) open_.load(sync::acquire);  // pairs with open: the kernel's word for it is not the language's
 }
