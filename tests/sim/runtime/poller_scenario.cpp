@@ -3,6 +3,7 @@
 // Workers that sleep where sockets wake them, or elsewhere, beside a monitor thread that looks at the sockets, too: whatever happens to a
 // socket, somebody comes and tells its owner.
 #include "runtime/poller.hpp"
+#include "sim/runtime/task.hpp"
 #include "sim/runtime/world.hpp"
 
 #include <optional>
@@ -14,16 +15,7 @@ using namespace coppice::testing;
 using internal::kernel_poll;
 using internal::poll_descriptor;
 using internal::poller;
-using internal::runnable;
 using internal::scheduler;
-
-struct task : runnable {
-  virtual void run() = 0;
-
- protected:
-  ~task() = default;
-};
-void run_task(runnable* r) noexcept { static_cast<task*>(r)->run(); }
 
 /// The owner of a socket: counts what arrives, and says when that was all.
 struct owner final : task {

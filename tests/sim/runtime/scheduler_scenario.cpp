@@ -4,22 +4,14 @@
 // from a stuck worker.
 #include "runtime/scheduler.hpp"
 
+#include "sim/runtime/task.hpp"
 #include "sim/runtime/world.hpp"
 
 namespace {
 
 using namespace coppice;
 using namespace coppice::testing;
-using internal::runnable;
 using internal::scheduler;
-
-struct task : runnable {
-  virtual void run() = 0;
-
- protected:
-  ~task() = default;
-};
-void run_task(runnable* r) noexcept { static_cast<task*>(r)->run(); }
 
 /// Runs once; says so.
 struct errand final : task {
