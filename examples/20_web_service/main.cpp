@@ -28,7 +28,7 @@ struct guest_book {
   static constexpr named<guest_book> server{"guest_book"};
   struct read { using reply = std::vector<std::string>; };
   struct write { using reply = std::size_t; std::string entry; };
-  struct follow { pid reader; };
+  struct follow { pid reader; std::size_t from = 0; };
 
   std::vector<std::string> handle_call(read) { return entries; }
   std::size_t handle_call(write w) {
@@ -37,6 +37,7 @@ struct guest_book {
     return entries.size();
   }
   void handle_cast(follow f) {
+    for (std::size_t i = f.from; i < entries.size(); ++i) send(f.reader, written{entries[i]});
     readers.push_back(f.reader);
     monitor(f.reader);
   }
@@ -75,12 +76,17 @@ http_response events() {
   });
 }
 
-void feed(ws_connection& ws) {
-  cast(guest_book::server, guest_book::follow{self()});
-  while (ws.receive([](const ws_message& m) { call(guest_book::server, guest_book::write{m.data}); },
-                    [&](const written& w) { ws.send(w.entry); })) {}
-}
 // [/live]
+
+// [feed]
+void feed(ws_connection& ws) {
+  std::size_t told = ws.is_resumed() ? std::stoul(std::string(ws.passed_on())) : 0;  // by the handler before a restart
+  cast(guest_book::server, guest_book::follow{self(), told});
+  while (ws.receive([](const ws_message& m) { call(guest_book::server, guest_book::write{m.data}); },
+                    [&](const written& w) { ws.send(w.entry), ++told; })) {}
+  ws.pass_on(std::to_string(told));
+}
+// [/feed]
 
 // [middleware]
 http_response no_shouting(const http_request& r, const http_handler& next) {
@@ -93,7 +99,7 @@ router app() {
   return router{get("/", [] { return text("a guest book: /entries, /events, /feed\n"); }),
                 group("/entries", use(no_shouting), get("/", &list_entries), post("/", &write_entry).with_body_limit(1000),
                       get("/:number<int>", &read_entry)),
-                get("/events", &events), websocket("/feed", &feed)};
+                get("/events", &events), websocket("/feed", &feed, {.hand_over = true})};
 }
 // [/app]
 

@@ -57,7 +57,8 @@ struct connection {
   connection* next = nullptr;
   http_loan* loan = nullptr;          // changed under core.lock
   http_exchange* exchange = nullptr;  // of the request whose body is read in pieces
-  pid me{};
+  std::unique_ptr<ws_handover> websocket;  // the next head in the buffer is that of one whose handshake is over
+  std::uint64_t serial = 0;             // of its pid
   std::int64_t deadline = sync::never;  // of the phase
   const std::int64_t opened = sync::now();
   sync::atomic<std::uint64_t> requests;
@@ -69,6 +70,11 @@ struct connection {
   bool listed = false;
   bool overdue = false;  // the borrower was told to end
 
+  /// What its process is called. The process's slot lies in front of its state.
+  pid me() const noexcept {
+    const auto* place = reinterpret_cast<const char*>(this) - sizeof(detail::slot);
+    return pid::of(reinterpret_cast<detail::slot*>(const_cast<char*>(place)), serial);
+  }
   void show(http_connection_state s) noexcept {
     state.store(static_cast<std::uint32_t>(s), sync::relaxed);
     state_since.store(here().clock, sync::relaxed);
@@ -106,7 +112,7 @@ std::vector<pid> connections_of(http_core& core) {
   std::vector<pid> all;
   all.reserve(core.open.load(sync::relaxed) + 64);
   sync::lock_guard held(core.lock);
-  for (const connection* c = core.first; c != nullptr && all.size() < all.capacity(); c = c->next) all.push_back(c->me);
+  for (const connection* c = core.first; c != nullptr && all.size() < all.capacity(); c = c->next) all.push_back(c->me());
   return all;
 }
 
@@ -116,7 +122,7 @@ http_connection connection::describe(std::int64_t now) const noexcept {
   const auto shown =
       loan != nullptr ? of_loan[loan->used_for()] : static_cast<http_connection_state>(state.load(sync::relaxed));
   const std::int64_t since = state_since.load(sync::relaxed);
-  return {.who = me,
+  return {.who = me(),
           .peer = {peer.address, peer.port},
           .state = shown,
           .in_state = duration(now > since ? now - since : 0),
@@ -134,11 +140,22 @@ std::vector<http_connection> list_connections(http_core& core) {
   return all;
 }
 
+void hand_over_websockets(http_core& core) {
+  std::vector<pid> all;
+  all.reserve(core.open.load(sync::relaxed) + 64);  // not under the lock
+  {
+    sync::lock_guard held(core.lock);
+    for (const connection* c = core.first; c != nullptr && all.size() < all.capacity(); c = c->next)
+      if (c->loan != nullptr && c->loan->may_move.load(sync::seq_cst) != 0) all.push_back(c->me());
+  }
+  for (const pid who : all) send_look(who);
+}
+
 void wake_connections(http_core& core) {
   for (const pid who : connections_of(core)) send_look(who);  // those whose socket is lent
   sync::lock_guard held(core.lock);
   for (const connection* c = core.first; c != nullptr; c = c->next) {
-    slot& s = *c->me.where();
+    slot& s = *c->me().where();
     wake(s, wait_number(s.wait.load(sync::seq_cst)));
   }
 }
@@ -181,6 +198,7 @@ class look {
   http_response failed(http_response r);
   void answer(const http_response& r, const answer_form& form, std::int64_t now);
   step refuse(const refusal& why);
+  step end_websocket();
   step close_softly();
   void begin_lingering();
   void flush();
@@ -320,6 +338,7 @@ look::step look::run_one(std::string_view head) {
   own_exchange x(c_.core, self_, c_.buffer);
   x->peer = {c_.peer.address, c_.peer.port};
   x->is_secure = c_.sock.is_secure();
+  x->goes_on = c_.websocket != nullptr;
   bool clock_is_fresh = !answered_;                   // serve has just looked at it
   if (const refusal why = x->parser.take_head(head)) return refuse(why);
   c_.buffer->begin += static_cast<std::uint32_t>(head.size());
@@ -369,6 +388,7 @@ look::step look::run_handler(own_exchange& x) {
 
 /// Sends the answer to the request of `x`.
 look::step look::finish(const http_exchange& x, const http_response& r, std::int64_t now) {
+  if (x.goes_on) return end_websocket();
   const answer_form form = form_for(x, r);
   answer(r, form, now);
   return form.close ? close_softly() : step::next_request;
@@ -385,7 +405,7 @@ http_response look::failed(http_response r) {
 look::step look::lend_for_body(own_exchange& x) {
   flush();
   if (broken_) return step::over;
-  auto* loan = new http_loan(c_.core, x->service, c_.me);
+  auto* loan = new http_loan(c_.core, x->service, c_.me());
   x->since = sync::now();
   loan->progress.store(x->since, sync::relaxed);
   lend(*loan, from_now(c_.core.options.handler_timeout));
@@ -399,7 +419,7 @@ bool look::grant(own_exchange& x) {
   if (x->state.load(sync::seq_cst) != http_exchange::asks) return false;
   flush();
   if (broken_) return false;
-  auto* loan = new http_loan(c_.core, x->service, c_.me);
+  auto* loan = new http_loan(c_.core, x->service, c_.me());
   loan->borrower = x.process();
   loan->hold();  // for the request's process
   // Its views of the request have ended with its handler: only what is behind the request is kept.
@@ -408,6 +428,7 @@ bool look::grant(own_exchange& x) {
   else
     c_.buffer = resized(c_.buffer, c_.buffer->rest().size());
   c_.count_request();
+  loan->handover = std::move(c_.websocket);
   lend(*loan, sync::never);
   x->loan = loan;
   slot& asking = *x->asking;
@@ -415,6 +436,7 @@ bool look::grant(own_exchange& x) {
   std::uint32_t asks = http_exchange::asks;
   if (!x->state.cas(asks, http_exchange::lent, sync::seq_cst)) {  // it was killed
     reclaim(*loan);
+    c_.websocket = std::move(loan->handover);
     loan->drop();
     loan->drop();
     return false;
@@ -457,6 +479,10 @@ bool look::take_back() {
   loan.drop();
   if (x != nullptr) x->leave();
   if (s == step::over || broken_) return c_.phase == connection::lingering;
+  if (c_.websocket != nullptr && c_.core.is_moving() && !c_.sock.is_secure()) {
+    if (move()) return false;
+    if (c_.core.is_moving()) return end_websocket(), !broken_;  // out of descriptors
+  }
   return run();
 }
 
@@ -467,6 +493,9 @@ look::step look::end_loan(http_loan& loan, http_exchange* x) {
     return finish(*x, failed(last_answer(c_.overdue ? 503 : 500, c_.overdue ? "the answer took too long" : "")));
   }
   switch (loan.outcome) {
+    case http_loan::passed_on:
+      c_.websocket = std::move(loan.handover);
+      return step::next_request;
     case http_loan::kept:
       return step::next_request;
     case http_loan::last:
@@ -491,7 +520,7 @@ bool watch_loan(connection& c) {
   http_loan& loan = *c.loan;
   const http_loan::use_of use = loan.used_for();
   const auto end_borrower = [&](std::string_view why) {
-    send_exit(loan.borrower, c.me, exit_reason::shutdown_because(why));
+    send_exit(loan.borrower, c.me(), exit_reason::shutdown_because(why));
   };
   const auto kill_borrower = [&] {
     if (c.overdue) return;
@@ -503,7 +532,7 @@ bool watch_loan(connection& c) {
   const bool closing = c.core.phase.load(sync::acquire) == http_core::closing;
   const bool cut_off = loan.service.is_over.load(sync::seq_cst) != 0;
   if (use == http_loan::websocket) {  // its process hears of everything else by itself
-    if (closing || cut_off) loan.sock.poke_reader();
+    if (closing || cut_off || loan.has_successor()) loan.sock.poke_reader();
     if (cut_off && c.deadline == sync::never) c.deadline = here().clock + goodbye_time;
     if (cut_off && here().clock >= c.deadline) kill_borrower();
     return true;
@@ -551,8 +580,18 @@ void look::answer(const http_response& r, const answer_form& form, std::int64_t 
 
 /// The request cannot be understood, or not be taken: one last answer.
 look::step look::refuse(const refusal& why) {
+  if (c_.websocket != nullptr) return end_websocket();
   counts_of_refused().add(http_method::other, why.status, 0);
   answer(plain_answer(why.status, why.why), {.close = true}, sync::now());
+  flush();
+  begin_lingering();
+  return step::over;
+}
+
+/// Nobody goes on with a WebSocket that was passed on: its client is told, in its own language.
+look::step look::end_websocket() {
+  c_.websocket.reset();
+  out_ += c_.core.is_running() ? ws_restart_frame : ws_stop_frame;
   flush();
   begin_lingering();
   return step::over;
@@ -624,8 +663,13 @@ bool look::settle() {
 /// Passes the connection on to another OS process, with what was read and not dealt with. False: it stays.
 bool look::move() {
   if (!flush_posted()) return false;
-  moved_connection leaving{owned_fd(::fcntl(c_.sock.fd(), F_DUPFD_CLOEXEC, 0)), c_.buffer != nullptr ? std::string(c_.buffer->rest()) : ""};
-  if (!leaving.socket || !c_.core.take_leave_of(leaving)) return false;
+  owned_fd socket(::fcntl(c_.sock.fd(), F_DUPFD_CLOEXEC, 0));
+  if (!socket) return false;
+  moved_connection leaving{std::move(socket), c_.buffer != nullptr ? std::string(c_.buffer->rest()) : "", std::move(c_.websocket)};
+  if (!c_.core.take_leave_of(leaving)) {
+    c_.websocket = std::move(leaving.websocket);
+    return false;
+  }
   ::close(c_.sock.release());  // it lives on elsewhere: closing alone would not end the watching
   return true;
 }
@@ -697,7 +741,7 @@ constexpr detail::class_descriptor connection_class{
 
 }  // namespace
 
-void start_connection(http_core& core, int fd, const socket_peer& peer, std::string_view bytes) {
+void start_connection(http_core& core, int fd, const socket_peer& peer, std::string_view bytes, std::unique_ptr<ws_handover> websocket) {
   slot* s = nullptr;
   try {
     s = &new_process(connection_class, core.in);
@@ -707,11 +751,12 @@ void start_connection(http_core& core, int fd, const socket_peer& peer, std::str
   }
   auto& c = *::new (detail::state_of(*s)) connection(core);
   detail::set(*s, detail::started);
-  c.me = detail::pid_of(*s);
+  c.serial = detail::pid_of(*s).serial();
   c.peer = peer;
+  c.websocket = std::move(websocket);
   c.state_since.store(c.opened, sync::relaxed);
   try {
-    c.sock = transport(stream_socket(core.in, fd, c.me));
+    c.sock = transport(stream_socket(core.in, fd, c.me()));
   } catch (...) {
     end_process(*s, exit_reason::normal);
     throw;

@@ -13,6 +13,7 @@
 
 #include "app/http_service.hpp"
 #include "app/tls_context.hpp"
+#include "app/ws_handover.hpp"
 #include "process/packet_socket.hpp"
 #include "process/stream_socket.hpp"
 
@@ -35,7 +36,8 @@ struct stop_waiter {
 /// A connection on its way to another OS process.
 struct moved_connection {
   owned_fd socket;
-  std::string bytes;  // read, and not dealt with
+  std::string bytes;                       // read, and not dealt with
+  std::unique_ptr<ws_handover> websocket;  // it is one; null: it is none
 };
 
 struct http_core {
@@ -44,7 +46,7 @@ struct http_core {
 
   http_core(http_handler&& h, const http_server_options& o, system& s)
       : options(o), in(s), service_(new http_service(std::move(h))) {}
-  ~http_core() { delete service_; }
+  ~http_core() { delete service_.load(sync::relaxed); }
   http_core(const http_core&) = delete;
 
   const http_server_options options;
@@ -133,9 +135,12 @@ struct http_core {
   /// What answers a request that begins now, held.
   http_service& take_service() noexcept {
     sync::lock_guard held(service_lock_);
-    service_->holders.fetch_add(1, sync::relaxed);
-    return *service_;
+    http_service& now = *service_.load(sync::relaxed);
+    now.holders.fetch_add(1, sync::relaxed);
+    return now;
   }
+  /// Whether requests that begin now are answered by `s`, which the caller holds.
+  bool is_current(const http_service& s) const noexcept { return service_.load(sync::seq_cst) == &s; }
   /// A holder of `s` less; the last one destroys it.
   void give_service(http_service& s) noexcept;
   /// From now on requests begin with `fresh`, and handshakes with `certificates`.   Returns: what was there; its hold passes to the
@@ -143,7 +148,7 @@ struct http_core {
   http_service& put_service(http_service& fresh, std::shared_ptr<const tls_context> certificates) noexcept {
     sync::lock_guard held(service_lock_);
     tls_.swap(certificates);
-    return *std::exchange(service_, &fresh);
+    return *service_.exchange(&fresh, sync::seq_cst);
   }
   /// Reads the certificates; null without any.   Throws: http_server_error.
   std::shared_ptr<const tls_context> load_tls() const {
@@ -157,7 +162,7 @@ struct http_core {
 
  private:
   sync::spinlock service_lock_;
-  http_service* service_;
+  sync::atomic<http_service*> service_;
   std::shared_ptr<const tls_context> tls_;
 };
 
@@ -193,9 +198,10 @@ bool take_io_ready(detail::node* n) noexcept;
 /// Takes `fd` in any case.   Throws: std::system_error, exit_error.
 void start_listener(http_core& core, int fd);
 
-/// Starts the process of the connection `fd` with `peer`, of which `bytes` have been read. Takes `fd` in any case.
-/// Throws: std::system_error, exit_error.
-void start_connection(http_core& core, int fd, const socket_peer& peer, std::string_view bytes = {});
+/// Starts the process of the connection `fd` with `peer`, of which `bytes` have been read; `websocket`: they begin with the head that it
+/// goes on with. Takes `fd` in any case.   Throws: std::system_error, exit_error.
+void start_connection(http_core& core, int fd, const socket_peer& peer, std::string_view bytes = {},
+                      std::unique_ptr<ws_handover> websocket = nullptr);
 
 /// Tells a process to look at its socket.
 void send_look(pid who) noexcept;
@@ -203,6 +209,8 @@ void send_look(pid who) noexcept;
 std::vector<pid> connections_of(http_core& core);
 /// The same, with what can be said about them.
 std::vector<http_connection> list_connections(http_core& core);
+/// Lets those WebSockets find out that there is another handler which may go on with them.
+void hand_over_websockets(http_core& core);
 /// Lets every connection with a request under way ask whether that has still time.
 void wake_connections(http_core& core);
 /// Whether the calling process answers one of this server's requests.

@@ -90,6 +90,7 @@ void request_job::operator()() {
   try {
     answer();
     const http_response& made = *shared->response;
+    if (shared->goes_on && made.status != 101) return;
     if (!made.stream || !is_proper(made) || is_bodiless(made.status) || shared->parser.parts().method == http_method::head)
       return;
     const std::string asked = asked_for();  // its bytes may be gone when the socket has been borrowed
@@ -166,6 +167,7 @@ void request_job::stream(const std::string& asked) {
   response_writer out(sender);
   try {
     response.stream(out);
+    if (loan->outcome == http_loan::passed_on) return;
     if (response.status != 101 && sender.finish() != 0) return;
   } catch (const detail::unwind&) {
     throw;

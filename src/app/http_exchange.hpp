@@ -47,6 +47,7 @@ struct http_exchange {
   std::int64_t over = 0;   // when it was done
   bool answered = false;   // `response` is the handler's
   bool is_secure = false;
+  bool goes_on = false;     // with a WebSocket whose handshake is over
   bool holds_core = false;  // the connection, which does, has left
   http_parser parser;
   http_peer peer{};

@@ -21,11 +21,12 @@ struct http_loan {
   enum use_of : std::uint32_t { handling, streaming, events, websocket };
   /// How it went, written by the borrower before `over`.
   enum outcome_of : std::uint8_t {
-    cut,       // in the middle
-    gone,      // the client took no more
-    last,      // all is sent; the connection ends
-    kept,      // all is sent; the next request may come
-    unwritten  // nothing was written: the exchange holds the response
+    cut,        // in the middle
+    gone,       // the client took no more
+    last,       // all is sent; the connection ends
+    kept,       // all is sent; the next request may come
+    passed_on,  // a WebSocket, to the next handler: `handover` is set, and the buffer begins with the head
+    unwritten   // nothing was written: the exchange holds the response
   };
 
   http_loan(http_core& c, http_service& s, pid l) noexcept : core(c), service(s), lender(l) {
@@ -45,6 +46,11 @@ struct http_loan {
   }
   bool is_over() const noexcept { return over.load(sync::seq_cst) != 0; }
   use_of used_for() const noexcept { return static_cast<use_of>(use.load(sync::relaxed)); }
+  /// Whether requests that begin now are answered by somebody else, who can have the socket, too. What TLS has agreed upon stays in its
+  /// OS process.
+  bool has_successor() const noexcept {
+    return core.is_running() && (!core.is_current(service) || (core.is_moving() && !sock.is_secure()));
+  }
 
   http_core& core;
   http_service& service;  // of the request
@@ -52,10 +58,12 @@ struct http_loan {
   read_buffer* buffer = nullptr;  // what has arrived and is not dealt with
   const pid lender;
   pid borrower{};
+  std::unique_ptr<ws_handover> handover;  // of a WebSocket that had another handler before, or is to have one
   outcome_of outcome = cut;
   bool can_end_chunks = false;  // cut between two chunks
   bool until_close = false;     // only a reset tells that the body is not complete
   sync::atomic<std::uint32_t> use;
+  sync::atomic<std::uint32_t> may_move;  // 1: a WebSocket that may be handed over
   sync::atomic<std::uint32_t> over;
   sync::atomic<std::int64_t> progress;  // when the handler last got a piece of the body; sync::never: it waits for one
   sync::atomic<std::uint32_t> holders{1};

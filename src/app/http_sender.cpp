@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/http_sender.hpp"
 
+#include <cerrno>
 #include <charconv>
 #include <stdexcept>
 
@@ -10,7 +11,8 @@ http_sender::http_sender(http_loan& loan, const http_response& r, const answer_f
     : loan_(loan),
       chunked_(!r.stream_length && !form.old_client),
       has_length_(r.stream_length.has_value()),
-      left_(r.stream_length.value_or(0)) {
+      left_(r.stream_length.value_or(0)),
+      error_(loan.handover != nullptr ? EPROTO : 0) {  // where a WebSocket goes on, nothing but frames may be sent
   append_head(head_, r, form, sync::now());
   loan_.until_close = !chunked_ && !has_length_;
 }

@@ -39,7 +39,7 @@ class http_sender {
   const bool chunked_;
   const bool has_length_;
   std::uint64_t left_;  // of the length that was said
-  int error_ = 0;
+  int error_;
 };
 
 }  // namespace coppice::internal

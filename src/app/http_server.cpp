@@ -272,6 +272,7 @@ http_restart_result restart(http_core& core, http_handler&& handler, duration li
   std::shared_ptr<const tls_context> certificates = core.load_tls();
   http_service& fresh = *new http_service(std::move(handler));
   service_end old(core, core.put_service(fresh, std::move(certificates)));
+  hand_over_websockets(core);  // pairs with ws_session: it sees the new service, or we see that it may move
   http_restart_result result;
   if (!old.wait(limit_of(limit))) result.cut_off = old.cut_off();
   return result;

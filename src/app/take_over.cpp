@@ -22,23 +22,28 @@ namespace coppice::internal {
 
 namespace {
 
-void start_moved(http_core& core, owned_fd& socket, std::string_view bytes) {
+void start_moved(http_core& core, owned_fd& socket, std::string_view bytes, std::unique_ptr<ws_handover> websocket) {
   const socket_peer peer = stream_socket::peer_of(socket.get());
-  start_connection(core, socket.release(), peer, bytes);
+  start_connection(core, socket.release(), peer, bytes, std::move(websocket));
 }
 
-constexpr std::string_view greeting = "coppice take-over 1";
+constexpr std::string_view greeting = "coppice take-over 2";
 constexpr std::string_view refused = "refused ";
 constexpr std::string_view plain_listener_word = "listener";
 constexpr std::string_view tls_listener_word = "listener tls";
 std::string_view listener_word(const http_core& core) noexcept { return core.is_secure() ? tls_listener_word : plain_listener_word; }
 constexpr std::string_view ready_word = "ready";
 constexpr std::string_view connection_word = "connection ";
+constexpr std::string_view websocket_word = "websocket ";
 constexpr std::string_view done_word = "done";
 
 constexpr std::int64_t look_every = 50'000'000;  // ns, whether the successor lives
 constexpr std::size_t deep_stack = 256 * 1024;  // they write reports, which a log may format deeply
 constexpr std::int64_t talk_time = 5'000'000'000;  // ns, for an answer that needs no work
+
+std::string packed(const moved_connection& c) {
+  return c.websocket == nullptr ? std::string(connection_word) + c.bytes : std::string(websocket_word) + packed(*c.websocket) + c.bytes;
+}
 
 std::int64_t ns(duration d) noexcept { return d == infinity ? sync::never : d.count(); }
 
@@ -139,7 +144,7 @@ class doorkeeper {
       wait_until_moved(left < look_every ? left : look_every);
       std::vector<moved_connection> now = core_.take_moved();
       for (std::size_t i = 0; i < now.size(); ++i) {
-        if (successor.send(std::string(connection_word) + now[i].bytes, now[i].socket.get(), talk_time) != 0) {
+        if (successor.send(packed(now[i]), now[i].socket.get(), talk_time) != 0) {
           go_on(std::move(now), i, moved);
           return false;
         }
@@ -178,7 +183,7 @@ class doorkeeper {
   }
   void adopt(moved_connection& c) {
     try {
-      start_moved(core_, c.socket, c.bytes);
+      start_moved(core_, c.socket, c.bytes, std::move(c.websocket));
     } catch (const std::exception& e) {
       report(log_level::error, std::string("a connection is lost: ") + e.what());
     }
@@ -211,12 +216,9 @@ struct heir {
     std::size_t lost = 0;
     for (;;) {
       packet next = from.receive(sync::never);
-      if (next.error != EMSGSIZE && (next.error != 0 || !next.bytes.starts_with(connection_word))) break;
+      if (next.error != EMSGSIZE && (next.error != 0 || !is_connection(next.bytes))) break;
       try {
-        if (next.with)
-          start_moved(core, next.with, std::string_view(next.bytes).substr(connection_word.size()));
-        else
-          ++lost;                                  // there was no descriptor left for it
+        if (!next.with || !start(next)) ++lost;    // there was no descriptor left for it
       } catch (const std::exception&) {            // no process, no memory
         ++lost;
       }
@@ -226,6 +228,19 @@ struct heir {
                     .kind = "http",
                     .headline = "http_server on port " + std::to_string(core.port) + ": " + std::to_string(lost) +
                                 " connections could not be taken over: out of descriptors, processes or memory"});
+  }
+  static bool is_connection(std::string_view bytes) noexcept {
+    return bytes.starts_with(connection_word) || bytes.starts_with(websocket_word);
+  }
+  /// False: what was said of it makes no sense.   Throws: std::exception.
+  bool start(packet& next) {
+    std::string_view rest = next.bytes;
+    const bool is_websocket = rest.starts_with(websocket_word);
+    rest.remove_prefix(is_websocket ? websocket_word.size() : connection_word.size());
+    std::unique_ptr<ws_handover> websocket = is_websocket ? unpack_handover(rest) : nullptr;
+    if (is_websocket && (websocket == nullptr || core.is_secure())) return false;
+    start_moved(core, next.with, rest, std::move(websocket));
+    return true;
   }
   http_core& core;
   packet_socket from;

@@ -3,8 +3,9 @@
 // take_over: how a server passes its listener and its connections to a server in another OS process, which was started to take its
 // place. They speak over a packet_socket, whose path both were told:
 //
-//     new: "coppice take-over 1"         old: "listener" with the listening socket, "listener tls", or "refused …"
-//     new: "ready", when it accepts      old: "connection …" with a socket and what was read of the next request; for each one
+//     new: "coppice take-over 2"         old: "listener" with the listening socket, "listener tls", or "refused …"
+//     new: "ready", when it accepts      old: "connection …" with a socket and what was read of the next request; for each one,
+//                                             or "websocket …" with what goes with one of those (ws_handover.hpp)
 //                                        old: "done"
 //
 // Until "ready" the old one has given up nothing: if the new one ends, or takes too long, all stays as it was. If it ends later, the

@@ -65,18 +65,24 @@ class kept_request {
 /// What a ws_connection stands for.
 class ws_session {
  public:
-  ws_session(http_loan& loan, const http_request& asked, const websocket_options& o, std::string protocol);
+  /// `before`: what the handler before has left; null: there was none.
+  ws_session(http_loan& loan, const http_request& asked, const websocket_options& o, std::string protocol, std::unique_ptr<const ws_handover> before);
   ws_session(const ws_session&) = delete;
 
-  /// Answers the request. False: the client has gone.
-  bool accept();
-  detail::ws_received read(std::int64_t deadline, const mail_mark* mail, ws_message& out);
+  /// Answers the request, or goes on where it was answered before. False: the client has gone, or was told to.
+  bool begin();
   detail::ws_received receive(std::span<const detail::receive_clause> clauses, std::int64_t deadline, ws_message& out);
   /// Returns: false when it is closed.   Throws: std::invalid_argument.
   bool send(std::span<const std::byte> bytes, bool binary);
   bool ping(std::string_view payload);
   void close(ws_close_code code, std::string_view reason);
+  void pass_on(std::string state);
+  /// Leaves everything to the next handler.   Throws: std::bad_alloc.
+  void leave_to_successor();
 
+  /// What the handler before has left; null: there was none.
+  const ws_handover* before() const noexcept { return before_.get(); }
+  bool is_handed_over() const noexcept { return open_ && handed_over_; }
   const http_request& asked() const noexcept { return asked_; }
   std::string_view protocol() const noexcept { return protocol_; }
   bool is_open() const noexcept { return open_; }
@@ -85,8 +91,15 @@ class ws_session {
 
  private:
   bool may_be_interrupted() const noexcept {
-    return ws_.is_message_done() || (!options_.deflate && raw_.frames().is_at_rest());
+    return ws_.is_message_done() || (!compressed_ && raw_.frames().is_at_rest());
   }
+  bool accept();
+  bool fits_handler() const noexcept;
+  void offer_deflate();
+  std::string head_for_successor() const;
+  /// Mail: there may be some, or something else has happened.
+  detail::ws_received read(std::int64_t deadline, const mail_mark* mail, ws_message& out);
+  bool is_over();
   bool is_usable();
   void say_goodbye();
   void end(ws_close_code code) noexcept {
@@ -97,6 +110,8 @@ class ws_session {
 
   const http_request& asked_;
   const websocket_options& options_;
+  const std::unique_ptr<const ws_handover> before_;
+  ws_handover after_;  // what the next handler will find
   const std::string protocol_;
   ws_stream raw_;
   beast_ws::stream<ws_stream&> ws_;
@@ -105,21 +120,44 @@ class ws_session {
   ws_close_code code_ = ws_close_code::none;
   bool open_ = true;
   std::uint64_t messages_ = 0;  // read so far
-  bool dry_ = false;            // Beast holds nothing that was not looked at
+  bool dry_ = false;            // neither Beast nor the loan holds anything that was not looked at
+  bool compressed_ = false;     // the client has agreed to that
+  bool handed_over_ = false;    // the handler's part is over
 };
 
-ws_session::ws_session(http_loan& loan, const http_request& asked, const websocket_options& o, std::string protocol)
-    : asked_(asked), options_(o), protocol_(std::move(protocol)), raw_(loan, o), ws_(raw_) {
+ws_session::ws_session(http_loan& loan, const http_request& asked, const websocket_options& o, std::string protocol,
+                       std::unique_ptr<const ws_handover> before)
+    : asked_(asked), options_(o), before_(std::move(before)), protocol_(std::move(protocol)), raw_(loan, o), ws_(raw_) {
   ws_.read_message_max(o.max_message_bytes);
   ws_.auto_fragment(false);
   raw_.ask_before_interrupting([](void* self) { return static_cast<ws_session*>(self)->may_be_interrupted(); }, this);
-  if (!o.deflate) return;
+  if (o.deflate || (before_ != nullptr && asked.header("Sec-WebSocket-Extensions"))) offer_deflate();
+  // Pairs with a restart: it sees this, or the first read sees the new service.
+  if (o.hand_over) loan.may_move.store(1, sync::seq_cst);
+}
+
+void ws_session::offer_deflate() {
   beast_ws::permessage_deflate deflate;
   deflate.server_enable = true;
   deflate.server_max_window_bits = 9;  // the smallest: its memory is there for each connection
   deflate.client_max_window_bits = 9;
   deflate.memLevel = 1;
+  deflate.client_no_context_takeover = options_.hand_over || before_ != nullptr;  // what came before would be lost with this stream
   ws_.set_option(deflate);
+}
+
+bool ws_session::begin() {
+  raw_.mute(before_ != nullptr);
+  if (!accept()) return false;
+  raw_.mute(false);
+  if (before_ == nullptr || fits_handler()) return true;
+  close(ws_close_code::service_restart, "the server was restarted");
+  return false;
+}
+
+/// Of one that had another handler: whether this one takes it, and speaks what was agreed upon.
+bool ws_session::fits_handler() const noexcept {
+  return options_.hand_over && protocol_ == asked_.header("Sec-WebSocket-Protocol").value_or("");
 }
 
 bool ws_session::accept() {
@@ -130,6 +168,7 @@ bool ws_session::accept() {
   ws_.set_option(beast_ws::stream_base::decorator([this](beast_ws::response_type& r) {
     r.set(http::field::server, "coppice");       // Beast would name itself and its version
     if (!protocol_.empty()) r.set(http::field::sec_websocket_protocol, for_beast(protocol_));
+    compressed_ = r.count(http::field::sec_websocket_extensions) > 0;
   }));
   error_code ec;
   ws_.accept(request, ec);
@@ -156,6 +195,12 @@ void ws_session::end_with(const error_code& ec) {
   }
 }
 
+/// Whether the handler gets no more: another one goes on, or it is closed.
+bool ws_session::is_over() {
+  handed_over_ = handed_over_ || (open_ && dry_ && raw_.has_come_to_successor());
+  return is_handed_over() || !is_usable();
+}
+
 bool ws_session::is_usable() {
   if (open_ && raw_.goodbye() != ws_close_code::none) say_goodbye();
   return open_;
@@ -168,7 +213,6 @@ void ws_session::say_goodbye() {
 
 detail::ws_received ws_session::read(std::int64_t deadline, const mail_mark* mail, ws_message& out) {
   using detail::ws_received;
-  if (!is_usable()) return ws_received::closed;
   raw_.allow(deadline, mail);
   try {
     error_code ec;
@@ -179,15 +223,12 @@ detail::ws_received ws_session::read(std::int64_t deadline, const mail_mark* mai
     }
   } catch (const interruption& i) {
     dry_ = true;
-    if (i.why == interruption::mail) return ws_received::mail;
-    if (i.why == interruption::time_up) return ws_received::time_up;
-    say_goodbye();
-    return ws_received::closed;
+    return i.why == interruption::time_up ? ws_received::time_up : ws_received::mail;
   }
   out.data.assign(static_cast<const char*>(in_.data().data()), in_.size());
   out.is_binary = ws_.got_binary();
   in_.consume(in_.size());
-  dry_ = raw_.frames().ends_with_message(++messages_);
+  dry_ = raw_.frames().ends_with_message(++messages_) && raw_.loan().buffer == nullptr;
   if (dry_ || in_.capacity() > 2048) in_.shrink_to_fit();
   return ws_received::peer;
 }
@@ -197,7 +238,7 @@ detail::ws_received ws_session::receive(std::span<const detail::receive_clause> 
   using detail::ws_received;
   slot& me = detail::here();
   for (;;) {
-    if (!is_usable()) return ws_received::closed;
+    if (is_over()) return ws_received::closed;
     if (!clauses.empty() && detail::receive_core(clauses, duration{0})) return ws_received::mail;
     const mail_mark seen = mark_mail(me);
     if (dry_) {  // no need to go into Beast, and out of it by an exception, to find nothing; and it is a shallower place to wait
@@ -209,7 +250,7 @@ detail::ws_received ws_session::receive(std::span<const detail::receive_clause> 
         }
       } catch (const interruption& i) {
         if (i.why == interruption::time_up) return ws_received::time_up;
-        continue;  // mail, or the stop of the server
+        continue;  // mail, the stop of the server, or a successor
       }
       dry_ = false;
     }
@@ -250,6 +291,45 @@ void ws_session::close(ws_close_code code, std::string_view reason) {
   ws_.close(beast_ws::close_reason(static_cast<beast_ws::close_code>(number), for_beast(reason)), ec);
   end(code);
   if (ec && ec != beast_ws::error::closed) raw_.loan().outcome = http_loan::gone;
+}
+
+void ws_session::pass_on(std::string state) {
+  if (state.size() > ws_handover::most_passed_on)
+    throw std::invalid_argument("a handler passes on at most " + std::to_string(ws_handover::most_passed_on) + " bytes");
+  after_.passed_on = std::move(state);
+}
+
+namespace {
+
+/// Fields that say how the rest of the request was sent.
+bool frames_body(std::string_view name) noexcept {
+  static constexpr std::string_view all[] = {"Content-Length", "Transfer-Encoding", "Trailer", "Expect"};
+  return std::ranges::any_of(all, [&](std::string_view one) { return equal_ignoring_case(name, one); });
+}
+
+}  // namespace
+
+/// The request as it would be sent by a client that offers no more than was agreed upon; not longer than it was.
+std::string ws_session::head_for_successor() const {
+  std::string head = std::string(asked_.method_text()).append(" ").append(asked_.target()).append(" HTTP/1.1\r\n");
+  const auto add = [&](std::string_view name, std::string_view value) { head.append(name).append(":").append(value).append("\r\n"); };
+  for (const http_field& f : asked_.fields()) {
+    if (frames_body(f.name) || equal_ignoring_case(f.name, "Sec-WebSocket-Protocol")) continue;
+    if (!compressed_ && equal_ignoring_case(f.name, "Sec-WebSocket-Extensions")) continue;
+    add(f.name, f.value);
+  }
+  if (!protocol_.empty()) add("Sec-WebSocket-Protocol", protocol_);
+  return head += "\r\n";
+}
+
+void ws_session::leave_to_successor() {
+  const std::string head = head_for_successor();
+  http_loan& loan = raw_.loan();
+  loan.handover = std::make_unique<ws_handover>(std::move(after_));
+  loan.buffer = make_buffer(head.size());
+  std::ranges::copy(head, loan.buffer->bytes());
+  loan.buffer->end = static_cast<std::uint32_t>(head.size());
+  loan.outcome = http_loan::passed_on;
 }
 
 // --- the handshake ---------------------------------------------------------------------------------------------------
@@ -355,8 +435,8 @@ class ws_route {
 
   static void run(const shared& own, http_loan& loan, const http_request& asked, std::string protocol) {
     loan.use.store(http_loan::websocket, sync::relaxed);
-    const auto session = std::make_unique<ws_session>(loan, asked, own.options, std::move(protocol));
-    if (!session->accept()) return;
+    const auto session = std::make_unique<ws_session>(loan, asked, own.options, std::move(protocol), std::move(loan.handover));
+    if (!session->begin()) return;
     give_back_deep_stack();
     ws_connection ws(*session);
     try {
@@ -368,6 +448,7 @@ class ws_route {
       session->close(ws_close_code::internal_error, {});
       throw;
     }
+    if (session->is_handed_over()) return session->leave_to_successor();
     session->close(ws_close_code::normal, {});
   }
 
@@ -393,6 +474,13 @@ std::string_view ws_connection::protocol() const noexcept { return session_.prot
 bool ws_connection::is_open() const noexcept { return session_.is_open(); }
 ws_close_code ws_connection::close_code() const noexcept { return session_.code(); }
 std::string_view ws_connection::close_reason() const noexcept { return session_.reason(); }
+
+bool ws_connection::is_handed_over() const noexcept { return session_.is_handed_over(); }
+void ws_connection::pass_on(std::string state) { session_.pass_on(std::move(state)); }
+bool ws_connection::is_resumed() const noexcept { return session_.before() != nullptr; }
+std::string_view ws_connection::passed_on() const noexcept {
+  return session_.before() != nullptr ? std::string_view(session_.before()->passed_on) : std::string_view();
+}
 
 std::optional<ws_message> ws_connection::read(duration wait) {
   ws_message m;

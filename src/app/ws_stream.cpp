@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <numeric>
 
 namespace coppice::internal {
 
@@ -52,6 +53,7 @@ void ws_stream::begin_closing(std::int64_t limit) noexcept {
 
 ws_stream::error_code ws_stream::wait_for_peer() {
   for (;;) {
+    if (has_come_to_successor()) throw interruption{interruption::successor};
     if (!closing_ && goodbye() != ws_close_code::none) throw interruption{interruption::server_stops};
     const std::int64_t now = sync::now();
     const bool may = !closing_ && (may_ == nullptr || may_(context_));
@@ -113,6 +115,7 @@ void frame_tracker::feed(std::string_view bytes) noexcept {
 
 void frame_tracker::end_frame() noexcept {
   control_behind_ = in_control_;
+  if (!in_control_) in_message_ = !is_final_;
   if (!in_control_ && is_final_) ++messages_;
 }
 
@@ -124,6 +127,7 @@ std::size_t ws_stream::read(std::span<char> into, error_code& ec) {
 
 std::size_t ws_stream::receive(std::span<char> into, error_code& ec) {
   ec = {};
+  if (is_leaving()) into = into.first(static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), frames_.missing())));
   if (read_buffer* b = loan_.buffer; b != nullptr) {  // what came behind the request
     const std::string_view rest = b->rest();
     const std::size_t n = std::min(rest.size(), into.size());
@@ -133,6 +137,7 @@ std::size_t ws_stream::receive(std::span<char> into, error_code& ec) {
     if (n > 0) return n;
   }
   for (;;) {
+    if (has_come_to_successor()) throw interruption{interruption::successor};
     if (!closing_ && goodbye() != ws_close_code::none) throw interruption{interruption::server_stops};
     const io_result got = loan_.sock.try_read(into);
     if (got.bytes > 0) {
@@ -151,6 +156,10 @@ std::size_t ws_stream::receive(std::span<char> into, error_code& ec) {
 }
 
 std::size_t ws_stream::write(std::span<const std::string_view> pieces, error_code& ec) {
+  if (is_mute_) {
+    ec = {};
+    return std::accumulate(pieces.begin(), pieces.end(), std::size_t{0}, [](std::size_t n, std::string_view p) { return n + p.size(); });
+  }
   const io_result put = loan_.sock.write_all(pieces, write_limit_);
   ec = put.error != 0 ? system_error(put.error) : error_code{};
   return put.bytes;

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // ws_stream: the lent socket as the stream that Beast's WebSocket stands on. A read that finds nothing suspends the fiber; it is
-// cut short by an exception, `interruption`, when something else is due: a message in the mailbox, a deadline, the server's stop. An
+// cut short by an exception, `interruption`, when something else is due: a message in the mailbox, a deadline, the server's stop, a
+// successor. An
 // error would end Beast's stream; an exception leaves it as it was, to be read on later. There are two places where Beast 1.81 would
 // not go on as if nothing had happened: inside of the head of a frame that continues a message (and in a control frame there), and in
 // the middle of a compressed message. A client that stays there is given up like any that says nothing.
 //
 // After a second of silence a handler's stack gives back the pages below the place where it waits.
+//
+// When another handler is to go on, no more is read than up to the end of a frame, so that nothing of the client's is left in Beast.
 //
 // Clients that say nothing are pinged after half of the idle time, and given up after the other half.
 //
@@ -32,7 +35,7 @@ namespace coppice::internal {
 
 /// Why a read did not wait for the client any longer.
 struct interruption {
-  enum kind : std::uint8_t { mail, time_up, server_stops } why;
+  enum kind : std::uint8_t { mail, time_up, server_stops, successor } why;
 };
 
 /// Where in a client's frames the last byte stood.
@@ -41,6 +44,10 @@ class frame_tracker {
   void feed(std::string_view bytes) noexcept;
   /// At the end of a frame, or in the payload of one that is no control frame.
   bool is_at_rest() const noexcept { return have_ == 0 && !(in_control_ && payload_left_ > 0); }
+  /// Behind the last frame of a message, or a control frame there.
+  bool is_between_messages() const noexcept { return have_ == 0 && payload_left_ == 0 && !in_message_; }
+  /// How many bytes are missing, at least, to the end of the frame or of its head.
+  std::uint64_t missing() const noexcept { return payload_left_ > 0 ? payload_left_ : head_size() - have_; }
   /// Whether the last byte was that of the `n`th message: who has read so many has read everything.
   bool ends_with_message(std::uint64_t n) const noexcept {
     return have_ == 0 && payload_left_ == 0 && messages_ == n && !control_behind_;
@@ -54,6 +61,7 @@ class frame_tracker {
   std::uint64_t payload_left_ = 0;
   std::uint64_t messages_ = 0;  // complete ones
   bool in_control_ = false;
+  bool in_message_ = false;  // one has begun whose last frame is still to come
   bool is_final_ = false;
   bool control_behind_ = false;  // a control frame came behind the last message
 };
@@ -82,6 +90,10 @@ class ws_stream {
 
   /// Waits until there may be something to read. An error: the client is given up.   Throws: interruption.
   error_code wait_for_peer();
+  /// Nothing is written, though it seems so: the client has had it long ago.
+  void mute(bool on) noexcept { is_mute_ = on; }
+  /// Whether another handler is to go on from here. For who has read all that was given.
+  bool has_come_to_successor() const noexcept { return is_leaving() && loan_.buffer == nullptr && frames_.is_between_messages(); }
   /// Why the server wants the connection to end; `none`: it does not.
   ws_close_code goodbye() const noexcept;
   http_loan& loan() noexcept { return loan_; }
@@ -118,6 +130,7 @@ class ws_stream {
   }
 
  private:
+  bool is_leaving() const noexcept { return !closing_ && loan_.may_move.load(sync::relaxed) != 0 && loan_.has_successor(); }
   std::size_t read(std::span<char> into, error_code& ec);
   std::size_t receive(std::span<char> into, error_code& ec);
   std::size_t write(std::span<const std::string_view> pieces, error_code& ec);
@@ -140,6 +153,7 @@ class ws_stream {
   void* context_ = nullptr;
   frame_tracker frames_;
   bool closing_ = false;
+  bool is_mute_ = false;
   bool is_resting_ = false;  // its stack has the pages only that it waits on
 };
 

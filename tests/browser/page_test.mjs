@@ -141,10 +141,12 @@ try {
     await both((page) => shows(channel(page, 1, "taken")));
   });
 
-  await step("the HTTP server is restarted: the pages come again by themselves", async () => {
+  await step("the HTTP server is restarted: the pages stay connected, and show it", async () => {
+    const ends = (page) => page.getByRole("log").getByText("the connection has ended").count();
+    const before = await both(ends);
     await button(one, "Restart the HTTP server").click();
     await both((page) => shows(page.locator("#generation", { hasText: "2" })));
-    await both(live);
+    assert.deepEqual(await both(ends), before);
     await button(one, "Free channel 1").click();
     await both((page) => shows(channel(page, 1, "free")));
   });

@@ -684,18 +684,41 @@ class SwitchboardTest(unittest.TestCase):
             state = again.until("state")
         self.assertEqual(state["taken"][0]["channel"], 1)
 
-    def test_listeners_are_told_to_come_again_at_a_restart(self):
+    def test_listeners_stay_over_a_restart_and_are_told_of_it(self):
         board = self.start("--allow-restart")
         feeds = [self.listen(board) for _ in range(50)]
         for f in feeds:
             self.assertEqual(f.next()["generation"], 1)
         self.restart(board)
-        self.assertEqual([f.next() for f in feeds], [1012] * 50)
-        self.assertEqual(self.listen(board).next()["generation"], 2)
-        late = self.listen(board)
-        late.next()
+        self.assertEqual([f.next()["generation"] for f in feeds], [2] * 50)
+        board.ask("POST", "/channels")
+        self.assertEqual([f.next()["channel"] for f in feeds], [1] * 50)
         self.assertEqual(board.end(), 0)
-        self.assertEqual(late.next(), 1001)
+        self.assertEqual([f.next() for f in feeds], [1001] * 50)
+
+    def test_a_listener_misses_nothing_over_restarts(self):
+        board = self.start("--allow-restart", "--channels", "1")
+        feed = self.listen(board)
+        number = feed.next()["number"]
+        generation = 1
+        for round in range(100):
+            status = board.ask("POST", "/channels")[0] if round % 2 == 0 else board.ask("DELETE", "/channels/1")[0]
+            self.assertIn(status, (201, 204))
+            if round % 5 == 0:
+                board.ask("POST", "/admin/restart")
+        taken, told = False, 0
+        while told < 100:
+            m = feed.next()
+            if m["event"] == "state":
+                self.assertGreaterEqual(m["number"], number)  # what was not told by itself, this tells
+                self.assertGreaterEqual(m["generation"], generation)
+                generation = m["generation"]
+                taken, told, number = bool(m["taken"]), told + m["number"] - number, m["number"]
+                continue
+            self.assertEqual(m["number"], number + 1)
+            self.assertEqual(m["event"], "freed" if taken else "allocated")
+            taken, told, number = not taken, told + 1, m["number"]
+        self.assertGreater(generation, 1)
 
     def test_a_listener_that_does_not_read_holds_up_nobody_and_is_closed(self):
         board = self.start("--session.credit", "1000000000")
@@ -833,6 +856,8 @@ class SwitchboardTest(unittest.TestCase):
     def test_another_program_takes_over_and_no_connection_is_closed(self):
         path = self.socket_path()
         boards = [self.start("--take-over", path, stderr=subprocess.DEVNULL)]
+        feed = self.listen(boards[0])
+        self.assertEqual(feed.next()["taken"], [])
         kept = http.client.HTTPConnection("127.0.0.1", boards[0].port, timeout=LIMIT)
         with contextlib.closing(kept):
             kept.connect()
@@ -845,8 +870,11 @@ class SwitchboardTest(unittest.TestCase):
                 kept.request("POST", "/channels")
                 answer = kept.getresponse()
                 self.assertEqual((answer.status, json.loads(answer.read())), (201, {"channel": 1}))  # sockets move, memory does not
+                self.assertEqual(feed.until("state")["taken"], [])
+                self.assertEqual(feed.until("allocated")["channel"], 1)
             self.assertIs(kept.sock, s)
         self.assertEqual(boards[-1].end(), 0)
+        self.assertEqual(feed.next(), 1001)
         self.assertFalse(os.path.exists(path))
 
     def test_under_tls_it_restarts_and_is_taken_over(self):

@@ -258,7 +258,7 @@ std::optional<duration> parse_time_to_live(std::string_view text) {
 router channel_routes(const settings& s, int generation) {
   return router{use(refuse_other_hosts(hosts(s), failure(421, "it is not called by that name")),
                     refuse_cross_origin({}, failure(403, "the page that asks is of another site"))),
-             page_routes(), feed_route(generation), metrics_route(),
+             page_routes(), feed_route(), metrics_route(),
              post("/channels", [idle = s.session_idle](const http_request& r) { return allocate(r, idle); }),
              del("/channels/:number", &release),
              get("/channels", &list),
@@ -274,7 +274,6 @@ router channel_routes(const settings& s, int generation) {
 
 http_handler counted_routes(const settings& s, int generation) {
   routes_generation().reset(generation);
-  cast(feed::server, routes_renewed{generation});
   return [all = channel_routes(s, generation)](const http_request& r) { return counted(all, r); };
 }
 

@@ -44,7 +44,7 @@ namespace switchboard {
 
 /// `generation`: how many times they were made.
 coppice::router channel_routes(const settings& s, int generation);
-/// The same with every answer counted. Who came by an older generation's feed is told to come again.
+/// The same with every answer counted.
 coppice::http_handler counted_routes(const settings& s, int generation);
 
 /// `500ms`, `5s`, `2min`, `1h`: above zero, at most 30 days.

@@ -44,7 +44,7 @@ void feed::init(settings s) {
     if (const auto who = whereis(name)) handle_cast(begins{name, *who});
 }
 
-feed::picture feed::handle_call(look) { return {whole(), number_, *routes_generation()}; }
+feed::picture feed::handle_call(look) { return {whole(), number_}; }
 
 void feed::handle_cast(const allocated& a) {
   const taken& now = taken_.insert_or_assign(a.channel, taken_by(a.as)).first->second;
@@ -75,12 +75,6 @@ void feed::handle_info(const down& d) {
   const auto of = watched_.extract(d.who);
   if (of.empty()) return;
   tell([&] { return json_of::object{{"event", "ended"}, {"server", of.mapped()}, {"why", to_text(d.reason)}}; });
-}
-
-void feed::handle_cast(routes_renewed r) {
-  all_listeners().dispatch(everything, [&](auto some) {
-    for (const auto& one : some) send(one.who, r);
-  });
 }
 
 void feed::handle_cast(break_down) { throw std::runtime_error("crashed on purpose"); }

@@ -53,14 +53,12 @@ struct feed_message {
   std::shared_ptr<const std::string> json;
   std::uint64_t number;
 };
-/// To a listener: the routes were made anew. Who came by older ones is to come again.
-struct routes_renewed { int generation; };
 
 struct feed {
   static constexpr coppice::named<feed> server{"feed"};
   static constexpr coppice::server_options options{.mailbox_bound = 10'000};
 
-  struct picture { std::shared_ptr<const std::string> json; std::uint64_t number; int generation; };
+  struct picture { std::shared_ptr<const std::string> json; std::uint64_t number; };
   enum class freed_by { hand, time, end_of_session };
 
   struct look { using reply = picture; };
@@ -68,7 +66,7 @@ struct feed {
   struct freed { int channel; freed_by why; };
   struct all_leases { leases now; };                   // from a ch3 that begins, or one of whose messages was refused
   struct begins { std::string name; coppice::pid who; };
-  using protocol = coppice::messages<look, allocated, freed, all_leases, begins, routes_renewed, break_down, coppice::down>;
+  using protocol = coppice::messages<look, allocated, freed, all_leases, begins, break_down, coppice::down>;
 
   void init(settings s);
   picture handle_call(look);
@@ -76,7 +74,6 @@ struct feed {
   void handle_cast(const freed& f);
   void handle_cast(all_leases a);
   void handle_cast(const begins& b);
-  void handle_cast(routes_renewed r);
   void handle_cast(break_down);
   void handle_info(const coppice::down& d);
 

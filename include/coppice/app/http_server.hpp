@@ -140,7 +140,8 @@ class http_server {
   http_stop_result stop(duration drain = 5s) const;
 
   /// Has every request that begins from now on answered by `handler`. No connection is closed and none is refused: those that are
-  /// open take the new handler with their next request (docs/guide/restarting.md). Then lets what the old one has under way end.
+  /// open take the new handler with their next request, WebSockets that may be handed over between two messages
+  /// (docs/guide/restarting.md). Then lets what the old one has under way end.
   /// Certificates are read again: who connects from now on gets those.
   /// Returns: when the old handler is gone, or `limit` has passed: how many of its requests were cut off then.
   /// Fails:   std::bad_alloc, http_server_error (bad_certificate); then nothing has changed.

@@ -11,6 +11,15 @@
 //
 // When the handler returns, the connection is closed with 1000; when it throws, with 1011 and a report. A server that stops closes with 1001
 // (a restart and a take-over with 1012, when their limit has passed): then the handler's next read, receive or send finds it closed.
+//
+// With `hand_over` a restart and a take-over close nothing: between two messages of the client the handler's read or receive returns as if
+// the connection were closed, and when the handler has returned, the new one for the same request goes on with the same client:
+//
+//     websocket("/chat", [](ws_connection& ws) {
+//       int said = ws.is_resumed() ? std::stoi(std::string(ws.passed_on())) : 0;
+//       while (auto m = ws.read()) ws.send(std::to_string(++said));
+//       ws.pass_on(std::to_string(said));
+//     }, {.hand_over = true})
 #pragma once
 
 #include <coppice/app/http_handler.hpp>
@@ -78,6 +87,10 @@ struct websocket_options {
   duration close_timeout = 5s;  ///< for the client's answer to a close
   bool deflate = false;         ///< per-message deflate, where the client offers it: some 50 KiB for each connection
   std::vector<std::string> protocols{};  ///< subprotocols spoken here, the preferred first
+  /// At a restart, and at a take-over by another OS process, the connection goes on with the handler that answers its request now. That one
+  /// has to have this set, too, and to speak the subprotocol that was agreed upon; otherwise, and where the request is refused now, the
+  /// client is told 1012. Under TLS a connection stays in its OS process. Compressed messages of the client are then each for itself.
+  bool hand_over = false;
   /// Other sites whose pages may connect, as `https://app.example.com`; `*`: all. Pages of this site may, and what is no browser; the rest gets
   /// 403 (cross_origin.hpp says who is who). Browsers keep no foreign page from connecting by themselves, and send the user's cookies along.
   /// Which hosts are this site is another question (allowed_hosts.hpp).
@@ -105,7 +118,8 @@ class ws_connection {
   ws_connection(const ws_connection&) = delete;
   ws_connection& operator=(const ws_connection&) = delete;
 
-  /// The request that began it; the same as long as the handler runs.
+  /// The request that began it; the same as long as the handler runs. Where another handler has had the connection, with the extensions
+  /// and the subprotocol that were agreed upon instead of those that were offered.
   const http_request& request() const noexcept;
   /// The subprotocol that was agreed on; empty: none.
   std::string_view protocol() const noexcept;
@@ -115,13 +129,13 @@ class ws_connection {
   std::string_view close_reason() const noexcept;
 
   /// The client's next message.
-  /// Returns: nothing once the connection is closed, or when the time is up.
+  /// Returns: nothing once the connection is closed or handed over, or when the time is up.
   /// Blocks:  the calling process. Other messages to it stay in its mailbox.
   std::optional<ws_message> read(duration wait = infinity);
 
   /// Waits for what comes first: a message of the client, taken by the clause for `ws_message`, or one in the process's mailbox,
   /// taken by the clause for its type; as receive does, `after` included.
-  /// Returns: false once the connection is closed; no clause has run then.
+  /// Returns: false once the connection is closed or handed over; no clause has run then.
   /// Note:    while a compressed message arrives, the mailbox waits for its end.
   template <class... Clauses>
   bool receive(Clauses... clauses);
@@ -136,6 +150,18 @@ class ws_connection {
   result<void, ws_closed> try_send(std::string_view text);
   /// A ping of our own, of at most 125 bytes; idle clients are pinged anyway.   Fails, blocks: as send.
   void ping(std::string_view payload = {});
+  /// Whether another handler goes on with the connection when this one returns: read or receive has said so by returning nothing. It is
+  /// open, and can still be sent to, or be closed instead.
+  bool is_handed_over() const noexcept;
+  /// What the next handler will find, if there is to be one. The last of several.
+  /// Fails: std::invalid_argument beyond 4096 bytes.
+  void pass_on(std::string state);
+  /// Whether another handler has had the connection before, perhaps in another OS process. Its process is not this one: names and groups have
+  /// to be joined again, and messages that were sent to it meanwhile are lost.
+  bool is_resumed() const noexcept;
+  /// What that one has passed on; empty: nothing.
+  std::string_view passed_on() const noexcept;
+
   /// Says good-bye and waits for the client to do so. Nothing if it is closed already.
   /// Fails: std::invalid_argument for a reason of more than 123 bytes or a code that must not be sent.
   void close(ws_close_code code = ws_close_code::normal, std::string_view reason = {});

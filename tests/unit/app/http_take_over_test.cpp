@@ -118,6 +118,23 @@ class stranger {
   int fd_;
 };
 
+/// One message with a descriptor.
+void send_packet(int to, std::string_view bytes, int fd) {
+  alignas(cmsghdr) char room[CMSG_SPACE(sizeof fd)] = {};
+  iovec data{const_cast<char*>(bytes.data()), bytes.size()};
+  msghdr m{};
+  m.msg_iov = &data;
+  m.msg_iovlen = 1;
+  m.msg_control = room;
+  m.msg_controllen = sizeof room;
+  cmsghdr* c = CMSG_FIRSTHDR(&m);
+  c->cmsg_level = SOL_SOCKET;
+  c->cmsg_type = SCM_RIGHTS;
+  c->cmsg_len = CMSG_LEN(sizeof fd);
+  std::memcpy(CMSG_DATA(c), &fd, sizeof fd);
+  CHECK(::sendmsg(to, &m, MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size()));
+}
+
 http_server_error::kind why(world& w, const place& at, http_server_options o) {
   o.in = &w.rt;
   const auto r = try_run_server(handler(0), standing_at(at, o));
@@ -211,6 +228,104 @@ TEST_CASE("WebSockets are told to come again when the time for a take-over is up
   CHECK(c.read_close() == 1012);
   CHECK(eventually([&] { return first.server.is_taken_over() && first.server.statistics().connections == 0; }));
   CHECK_FALSE(second.server.is_taken_over());
+}
+
+/// Says which server answers, and counts messages across servers.
+router chat(int generation, bool deflate = false) {
+  return router{websocket("/chat",
+                          [generation](ws_connection& ws) {
+                            int said = ws.is_resumed() ? std::stoi(std::string(ws.passed_on())) : 0;
+                            while (const auto m = ws.read()) ws.send(std::to_string(generation) + " " + std::to_string(++said) + " " + m->data);
+                            ws.pass_on(std::to_string(said));
+                          },
+                          {.deflate = deflate, .hand_over = true})};
+}
+
+TEST_CASE("WebSockets whose handlers allow it go over to another OS process, at the end of a message") {
+  const place at;
+  auto now = std::make_unique<http_world>(chat(1), standing_at(at, {}));
+  testing::ws_client one(now->server.port(), "/chat");
+  testing::ws_client other(now->server.port(), "/chat");
+  for (int generation = 1; generation < 6; ++generation) {
+    const std::string n = std::to_string(generation);
+    one.send("x");
+    CHECK(one.read() == n + " " + std::to_string(2 * generation - 1) + " x");
+    other.http.send(testing::ws_bytes(0x01, "half, ") + testing::ws_bytes(0x89, "?"));
+    CHECK(other.read_frame().opcode == testing::ws_pong);
+    auto next = std::make_unique<http_world>(chat(generation + 1), standing_at(at, {}));
+    one.send("y");                                 // it is read here or there
+    CHECK(one.read().ends_with(" " + std::to_string(2 * generation) + " y"));
+    CHECK_FALSE(now->server.is_taken_over());
+    other.http.send(testing::ws_bytes(0x80, "half"));
+    CHECK(other.read() == n + " " + n + " half, half");
+    CHECK(eventually([&] { return now->server.is_taken_over() && now->server.statistics().connections == 0; }));
+    now = std::move(next);
+    CHECK(eventually([&] { return now->server.statistics().connections == 2; }));
+  }
+  CHECK(http_world::crashes() == 0);
+}
+
+TEST_CASE("WebSockets that speak without a pause go from process to process, compressed or not, and lose no message") {
+  const place at;
+  for (const bool deflate : {false, true}) {
+    auto now = std::make_unique<http_world>(chat(1, deflate), standing_at(at, {}));
+    std::atomic<bool> stop = false;
+    std::atomic<int> answered = 0;
+    std::vector<std::thread> clients;
+    for (int i = 0; i < 3; ++i)
+      clients.emplace_back([&, port = now->server.port(), ahead = 1 + 4 * i] {
+        testing::ws_client c(port, "/chat", deflate ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "");
+        int sent = 0;
+        int read = 0;
+        while (!stop || read < sent) {
+          while (!stop && sent < read + ahead) c.send(std::to_string(++sent));
+          const testing::ws_frame f = c.read_frame();
+          REQUIRE(f.opcode == testing::ws_text);
+          ++read;
+          if (!f.is_compressed) REQUIRE(f.payload.ends_with(" " + std::to_string(read) + " " + std::to_string(read)));
+          ++answered;
+        }
+      });
+    for (int generation = 2; generation < testing::rounds(12, 100); ++generation) {
+      CHECK(eventually([&, before = answered.load()] { return answered > before; }));
+      auto next = std::make_unique<http_world>(chat(generation, deflate), standing_at(at, {}));
+      CHECK(eventually([&] { return now->server.is_taken_over(); }));
+      now = std::move(next);
+    }
+    stop = true;
+    for (std::thread& t : clients) t.join();
+  }
+  CHECK(http_world::crashes() == 0);
+}
+
+TEST_CASE("a WebSocket goes over with its request and what was passed on, and goes on here if the other one ends") {
+  const place at;
+  http_world first(chat(1), standing_at(at, {}));
+  const testing::report_log said;
+  testing::ws_client c(first.server.port(), "/chat", "Sec-WebSocket-Protocol: none of ours\r\nContent-Length: 0\r\n");
+  c.send("x");
+  CHECK(c.read() == "1 1 x");
+  testing::ws_client half(first.server.port(), "/chat");
+  half.http.send(testing::ws_bytes(0x01, "half, ") + testing::ws_bytes(0x89, "?"));
+  CHECK(half.read_frame().opcode == testing::ws_pong);
+  {
+    stranger s(at);
+    s.say("coppice take-over 2");
+    CHECK(s.hear() == "listener");
+    s.say("ready");
+    const std::string moved = s.hear();
+    CHECK(moved.starts_with("websocket 1 1GET /chat HTTP/1.1\r\n"));
+    CHECK(moved.ends_with("\r\n\r\n"));
+    CHECK(moved.find("Content-Length") == std::string::npos);
+    CHECK(moved.find("Protocol") == std::string::npos);
+    CHECK(s.got.size() == 2);
+  }                                                // with the one that it got
+  CHECK(c.http.is_closed());
+  half.http.send(testing::ws_bytes(0x80, "half"));
+  CHECK(half.read() == "1 1 half, half");
+  half.send("more");
+  CHECK(half.read() == "1 2 more");
+  CHECK(eventually([&] { return first.ask(get_request("/nothing")).status == 404; }));
 }
 
 TEST_CASE("an app_server that was taken over does not run any more, and may take back") {
@@ -333,7 +448,7 @@ TEST_CASE("a stranger gets nothing") {
   stranger(at).close();
   {
     stranger s(at);
-    s.say("coppice take-over 2");
+    s.say("coppice take-over 1");
     CHECK(s.hear().starts_with("refused"));
     CHECK(s.got.empty());
     CHECK(s.hear().empty());
@@ -368,6 +483,64 @@ TEST_CASE("a predecessor that says something else is left alone") {
   ::close(listener);
 }
 
+TEST_CASE("a predecessor whose WebSockets make no sense costs its successor those, and nothing else") {
+  const place at;
+  const int door = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  sockaddr_un a{};
+  a.sun_family = AF_UNIX;
+  std::strcpy(a.sun_path, at.path.c_str());
+  REQUIRE(::bind(door, reinterpret_cast<const sockaddr*>(&a), sizeof a) == 0);
+  REQUIRE(::listen(door, 4) == 0);
+  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  REQUIRE(::listen(listener, 64) == 0);
+  sockaddr_in where{};
+  socklen_t size = sizeof where;
+  REQUIRE(::getsockname(listener, reinterpret_cast<sockaddr*>(&where), &size) == 0);
+  const std::uint16_t port = ntohs(where.sin_port);
+
+  const std::string head = "GET /chat HTTP/1.1\r\nHost:x\r\nUpgrade:websocket\r\nConnection:Upgrade\r\nSec-WebSocket-Version:13\r\nSec-WebSocket-Key:dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+  const std::pair<std::string, bool> said[] = {  // and whether the client is told anything
+      {"websocket ", false}, {"websocket x", false}, {"websocket 1", false}, {"websocket -1 " + head, false},
+      {"websocket 99999999999999999999 " + head, false}, {"websocket 4097 " + std::string(4097, 'x') + head, false},
+      {"websocket 200 short", false}, {"websocket 0 GET /chat HTTP/1.1\r\nHost: x\r\n\r\n", true}, {"websocket 0 nonsense\r\n\r\n", true},
+      {"websocket 0 POST /chat HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", true}, {"websocket 2 41" + head, true}};
+  std::vector<http_client> clients;
+  std::vector<int> accepted;
+  for (std::size_t i = 0; i < std::size(said); ++i) {
+    clients.push_back(http_client::plain(port));
+    accepted.push_back(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    REQUIRE(accepted.back() >= 0);
+  }
+  int other = -1;
+  std::thread predecessor([&] {
+    other = ::accept(door, nullptr, nullptr);
+    char hello[64];
+    CHECK(::recv(other, hello, sizeof hello, 0) > 0);
+    send_packet(other, "listener", listener);
+    CHECK(::recv(other, hello, sizeof hello, 0) > 0);
+    for (std::size_t i = 0; i < std::size(said); ++i) {
+      send_packet(other, said[i].first, accepted[i]);
+      ::close(accepted[i]);
+    }
+  });
+  http_world second(chat(2), standing_at(at, {}));
+  predecessor.join();
+  const int last = static_cast<int>(std::size(said)) - 1;
+  for (int i = 0; i < last; ++i) {
+    const std::string told = clients[static_cast<std::size_t>(i)].read_to_end();
+    CHECK_MESSAGE(told.starts_with("\x88\x1a\x03\xf4") == said[i].second, said[i].first.substr(0, 50));
+    CHECK_MESSAGE(told.empty() != said[i].second, said[i].first.substr(0, 50));
+  }
+  http_client& good = clients.back();
+  good.send(testing::ws_bytes(0x81, "x"));
+  CHECK(good.read_exactly(8) == "\x81\x06" "2 42 x");
+  CHECK(second.ask(get_request("/")).status == 404);
+  ::close(other);
+  CHECK(eventually([&] { return http_world::warnings() == 1; }));  // how many were lost
+  ::close(door);
+  ::close(listener);
+}
+
 TEST_CASE("a successor that ends before it is ready, or is not ready in time, changes nothing") {
   const place at;
   world first(1, at, {.port = 0, .take_over_timeout = 50ms});
@@ -375,7 +548,7 @@ TEST_CASE("a successor that ends before it is ready, or is not ready in time, ch
   CHECK(c.ask(get_request("/")).body == "1");
   {
     stranger s(at);
-    s.say("coppice take-over 1");
+    s.say("coppice take-over 2");
     CHECK(s.hear() == "listener");
     REQUIRE(s.got.size() == 1);
     s.close();
@@ -383,7 +556,7 @@ TEST_CASE("a successor that ends before it is ready, or is not ready in time, ch
   }
   {
     stranger s(at);
-    s.say("coppice take-over 1");
+    s.say("coppice take-over 2");
     CHECK(s.hear() == "listener");
     CHECK(s.hear().empty());                       // the old one has lost its patience
   }
@@ -397,7 +570,7 @@ TEST_CASE("a server can be taken over after a successor that put its door there 
   world first(1, at, {.port = 0});
   {
     stranger s(at);
-    s.say("coppice take-over 1");
+    s.say("coppice take-over 2");
     CHECK(s.hear() == "listener");
     REQUIRE(::unlink(at.path.c_str()) == 0);
   }
@@ -421,7 +594,7 @@ TEST_CASE("a successor that ends while connections move takes along only those t
   CHECK(eventually([] { return at_gate == 1; }));
   {
     stranger s(at);
-    s.say("coppice take-over 1");
+    s.say("coppice take-over 2");
     CHECK(s.hear() == "listener");
     s.say("ready");
     for (int i = 0; i < 3; ++i) CHECK(s.hear() == "connection ");

@@ -5,6 +5,7 @@
 #include <coppice/app/app_server.hpp>
 #include <coppice/app/http_server.hpp>
 #include <coppice/app/response_writer.hpp>
+#include <coppice/app/websocket.hpp>
 #include <coppice/process/process.hpp>
 
 #include <doctest/doctest.h>
@@ -22,6 +23,7 @@
 #include "support/eventually.hpp"
 #include "support/http/http_world.hpp"
 #include "support/http/tls_folder.hpp"
+#include "support/http/ws_client.hpp"
 
 #include <unistd.h>
 
@@ -316,6 +318,28 @@ TEST_CASE("many clients at once, who come and go") {
   for (std::thread& t : clients) t.join();
   CHECK(answered == 400);
   CHECK(eventually([&] { return w.server.statistics().connections == 0; }));
+}
+
+TEST_CASE("a WebSocket stays in its OS process, and is told to come again when the time is up") {
+  const tls_folder folder;
+  const tls_certificate mine = folder.make("localhost");
+  const http_server_options o{.tls = {mine}, .take_over = folder.path_of("door"), .take_over_timeout = 300ms};
+  const auto chat = [](ws_connection& ws) {
+    while (const auto m = ws.read()) ws.send(m->data);
+  };
+  const auto answers = [&] { return router{websocket("/chat", chat, {.hand_over = true})}; };
+  http_world first(answers(), o);
+  ws_client c(first.server.port(), "/chat");
+  c.send("x");
+  CHECK(c.read() == "x");
+  CHECK(first.server.restart(answers(), 10s).cut_off == 0);  // within it, it goes on
+  c.send("y");
+  CHECK(c.read() == "y");
+  http_world second(answers(), o);
+  c.send("z");
+  CHECK(c.read() == "z");
+  CHECK(c.read_close() == 1012);
+  CHECK(eventually([&] { return first.server.is_taken_over(); }));
 }
 
 TEST_CASE("a successor gets the port and who has said nothing yet; who has, ends with the next answer") {

@@ -221,6 +221,17 @@ TEST_CASE("frames may come behind the request, in pieces, byte by byte") {
   CHECK(c.read() == std::string(200, 'x'));
 }
 
+TEST_CASE("a message behind the request is found wherever the one before it ends") {
+  ws_world w({.idle_timeout = 5s});
+  for (const std::size_t size : {504u, 512u, 520u, 1520u, 1528u, 1536u, 1544u, 4088u, 4096u, 4104u}) {
+    const std::string first(size - 8, 'x');         // with a head of eight bytes
+    ws_client c = w.connect("/feed", {}, ws_bytes(0x81, first) + ws_bytes(0x81, "second"));
+    CHECK(c.read() == "peer " + first);
+    CHECK(c.read() == "peer second");
+  }
+  subscribed = false;
+}
+
 TEST_CASE("a request that is none for a WebSocket is told so") {
   ws_world w;
   const http_answer plain = w.ask(get_request("/echo"));
