@@ -247,8 +247,7 @@ TEST_CASE("a client that goes on shaking hands, or sends empty words without end
   http_world w(app());
   http_client old(w.server.port(), {.newest = TLS1_2_VERSION});
   CHECK(old.ask(get_request("/")).status == 200);
-  CHECK(SSL_renegotiate(old.tls().raw()) == 1);
-  SSL_do_handshake(old.tls().raw());
+  CHECK(old.tls().renegotiate());
   char c = 0;
   CHECK(old.tls().read(&c, 1) <= 0);
 
@@ -256,7 +255,7 @@ TEST_CASE("a client that goes on shaking hands, or sends empty words without end
   http_client busy = w.client();
   std::atomic<bool> over = false;
   std::thread updates([&] {
-    while (!over && SSL_key_update(busy.tls().raw(), SSL_KEY_UPDATE_NOT_REQUESTED) == 1 && SSL_do_handshake(busy.tls().raw()) == 1) {}
+    while (!over && busy.tls().update_keys()) {}
   });
   for (int i = 0; i < 200; ++i) REQUIRE(other.ask(get_request("/")).status == 200);
   over = true;
