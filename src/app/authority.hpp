@@ -25,14 +25,14 @@ constexpr bool may_name_host(char c) noexcept {
   return static_cast<unsigned char>(c) > ' ' && c != '/' && c != '?' && c != '#' && c != '@' && c != '\\' && c != ',' && c != '\x7f';
 }
 
-/// Nothing where `text` is neither `host` nor `host:port`.
+/// Nothing where `text` is neither `host` nor `host:port`, whose port may be left out.
 inline std::optional<authority> parse_authority(std::string_view text) noexcept {
   const std::size_t bracket = text.starts_with('[') ? text.find(']') : 0;  // of an IPv6 address
   if (bracket == std::string_view::npos || !std::ranges::all_of(text, &may_name_host)) return std::nullopt;
   const std::size_t colon = text.find(':', bracket);
   const authority a{text.substr(0, colon), colon == std::string_view::npos ? "" : text.substr(colon + 1)};
-  const bool has_port = a.port.find_first_not_of("0123456789") == std::string_view::npos && (colon == std::string_view::npos || !a.port.empty());
-  return a.host.empty() || !has_port ? std::nullopt : std::optional(a);
+  const bool is_number = a.port.find_first_not_of("0123456789") == std::string_view::npos;  // none is one, too: `host:`
+  return a.host.empty() || !is_number ? std::nullopt : std::optional(a);
 }
 
 }  // namespace coppice::internal

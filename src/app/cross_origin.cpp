@@ -33,6 +33,7 @@ std::optional<origin> parse_origin(std::string_view text) noexcept {
   const bool secure = equal_ignoring_case(text.substr(0, end), "https");
   if (!secure && !equal_ignoring_case(text.substr(0, end), "http")) return std::nullopt;
   const auto at = parse_authority(text.substr(end + 3));
+  if (text.ends_with(':')) return std::nullopt;    // a host may end so in Host, but in no origin
   return at ? std::optional(origin{secure, *at}) : std::nullopt;
 }
 

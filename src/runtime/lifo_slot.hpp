@@ -34,6 +34,9 @@ class lifo_slot {
   lifo_slot(const lifo_slot&) = delete;
   lifo_slot& operator=(const lifo_slot&) = delete;
 
+  /// What it was a moment ago. Thread: any.
+  bool is_empty() const noexcept { return item_.load(sync::relaxed) == nullptr; }
+
   /// Puts `item` here. Returns: what was here before, or null. Thread: the owner.
   T* put(T* item) noexcept {
     T* before = item_.load(sync::relaxed) != nullptr ? take() : nullptr;

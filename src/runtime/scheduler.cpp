@@ -437,7 +437,7 @@ scheduler_counts scheduler::counts() const noexcept {
   for (const lane* l : {&high_, &low_}) all.queued += l->size.load(sync::relaxed);
   for (unsigned i = 0; i < all.workers; ++i) {
     const worker& w = *workers_[i];
-    all.queued += w.queue.size() + w.pinned_size.load(sync::relaxed);
+    all.queued += w.queue.size() + w.pinned_size.load(sync::relaxed) + (w.lifo.is_empty() ? 0 : 1);
     all.turns += w.tick.load(sync::relaxed);
     const std::int64_t since = w.parked_at.get();
     all.parked += since != 0;

@@ -55,6 +55,8 @@ TEST_CASE("a target as one writes it to a proxy is the path of the host that it 
   CHECK(target_of("ftp://example.com:80/a") == "ftp://example.com:80/a");
   CHECK(target_of("/a?b=http://evil.com/") == "/a?b=http://evil.com/");
   CHECK(target_of("*") == "*");
+  CHECK(target_of("/", "example.com:") == "/");        // the usual port
+  CHECK(target_of("/", "example.com:x") == "400");
   CHECK(target_of("/", "") == "/");                    // of who has no name for us
 }
 
