@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A restart a second under load, in the program and by another one, and a stop with a thousand requests under way.
+#include <coppice/app/websocket.hpp>
 #include <coppice/process/process.hpp>
 #include <coppice/process/timer.hpp>
 
@@ -74,6 +75,29 @@ load_result take_overs(bench::state& s) {
   });
 }
 
+router chat() {
+  return router{websocket("/ws",
+                          [](ws_connection& ws) {
+                            while (const auto m = ws.read()) ws.send(m->data);
+                          },
+                          {.idle_timeout = infinity, .hand_over = true})};
+}
+
+/// ms until restart() is back, by when every WebSocket has another handler.
+double hand_over(bench::state&) {
+  constexpr std::size_t clients = 1000;
+  runtime rt;
+  const http_server server = run_server(chat(), {.port = 0, .in = &rt});
+  const app_bench::crowd crowd(server.port(), app_bench::crowd_kind::websocket, clients);
+  const std::int64_t begin = bench::now();
+  const http_restart_result result = server.restart(chat());
+  const double took = static_cast<double>(bench::now() - begin) * 1e-6;
+  if (result.cut_off != 0) throw std::runtime_error(std::to_string(result.cut_off) + " WebSockets were not handed over");
+  const std::size_t left = server.statistics().connections;
+  if (left != clients) throw std::runtime_error(std::to_string(clients - left) + " WebSockets were closed");
+  return took;
+}
+
 /// ms until stop(100 ms) is back.
 double stop_in_flight(bench::state&) {
   constexpr std::size_t clients = 1000;
@@ -104,5 +128,6 @@ void app_bench::add_restart_rows(bench::suite& suite) {
   suite.row("p99 with a restart a second", {.unit = "ms", .max = 20, .repetitions = 1, .run = p99(&restarts)});
   suite.row("failed requests, a take-over a second", {.unit = "failed", .max = 0, .repetitions = 1, .run = failed(&take_overs)});
   suite.row("p99 with a take-over a second", {.unit = "ms", .max = 20, .repetitions = 1, .run = p99(&take_overs)});
+  suite.row("restart() that hands over 1,000 WebSockets", {.unit = "ms", .repetitions = 5, .run = hand_over});
   suite.row("stop(100 ms) with 1,000 requests under way", {.unit = "ms", .max = 150, .repetitions = 5, .run = stop_in_flight});
 }

@@ -3,6 +3,7 @@
 // parallel_map: FU-7.
 #include "spec/state/state_test.hpp"
 
+#include <coppice/process/process_info.hpp>
 #include <coppice/state/parallel_map.hpp>
 
 #include <iterator>
@@ -182,6 +183,10 @@ TEST_CASE("FU-7 a process that is killed in the loop waits for what runs, too") 
       left += x;
   });
   CHECK(eventually([&] { return running.load(); }));
+  CHECK(eventually([&] {                           // else it may find the value there, and end before it hears of anything
+    const auto info = process_info(p.who);
+    return info && info->status == process_status::waiting;
+  }));
   exit(p.who, exit_reason::kill);
   door.release();
   CHECK(reason_of(p.ref).is(exit_reason::killed));
