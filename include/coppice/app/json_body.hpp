@@ -15,6 +15,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cmath>
+#include <concepts>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -40,17 +43,52 @@ inline nlohmann::json parsed_json(std::string_view text) {
   }
 }
 
+template <class T, class... Others>
+concept none_of = (!std::same_as<T, Others> && ...);
+
+/// Not what means a truth or a letter.
+template <class T>
+concept json_integer = std::integral<T> && none_of<T, bool, char, wchar_t, char8_t, char16_t, char32_t>;
+
+/// Whether the number `j` is one of a T's.
+template <json_integer T>
+bool is_number_of(const nlohmann::json& j) {
+  if (j.is_number_unsigned()) return std::in_range<T>(j.get<nlohmann::json::number_unsigned_t>());
+  if (j.is_number_integer()) return std::in_range<T>(j.get<nlohmann::json::number_integer_t>());
+  const double d = j.get<double>();
+  constexpr double end = 2.0 * static_cast<double>(std::numeric_limits<T>::max() / 2 + 1);  // the first that is too large, exactly
+  return std::trunc(d) == d && d < end && d >= static_cast<double>(std::numeric_limits<T>::min());
+}
+
+/// nlohmann-json converts numbers without looking. Here is looked at those that become whole ones, as far as T shows where they are.
+template <class T>
+void check_numbers(const nlohmann::json& j) {
+  if constexpr (json_integer<T>) {
+    if (j.is_number() && !is_number_of<T>(j))
+      throw http_error(422, "the JSON is not what is expected: " + j.dump() + " is no whole number from " + std::to_string(std::numeric_limits<T>::min()) +
+                                " to " + std::to_string(std::numeric_limits<T>::max()));
+  } else if constexpr (requires { typename T::mapped_type; }) {
+    if (j.is_object())
+      for (const nlohmann::json& of_a_name : j) check_numbers<typename T::mapped_type>(of_a_name);
+  } else if constexpr (requires { typename T::value_type; } && !std::same_as<T, nlohmann::json>) {
+    if (j.is_array())
+      for (const nlohmann::json& one : j) check_numbers<typename T::value_type>(one);
+  }
+}
+
 }  // namespace detail
 
 /// The body of `r`, from JSON.
-/// Note:  nlohmann-json converts numbers without looking: one that does not fit a member of T becomes another one. Where that
-///        matters, take a double, or a whole json, and check.
+/// Note:  a number that does not fit is refused where T is a whole number, or a container of them, or of such containers. The members of a
+///        struct are converted by nlohmann-json, which does not look: one that does not fit becomes another one. Where that matters, let
+///        the member be a double, or a json, and check.
 /// Fails: http_error: 415 when the request says that it is something else, 400 when it is no JSON, 422 when it is none of a T.
 template <class T = nlohmann::json>
 T json_body(const http_request& r) {
   if (const auto type = r.header("Content-Type"); type && !detail::is_json_type(*type))
     throw http_error(415, "JSON is expected");
   const nlohmann::json parsed = detail::parsed_json(r.body());
+  detail::check_numbers<T>(parsed);
   try {
     return parsed.template get<T>();
   } catch (const nlohmann::json::exception& e) {

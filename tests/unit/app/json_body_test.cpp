@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -42,6 +44,18 @@ std::string nested(int depth) {
   return std::string(n, '[') + std::string(n, ']');
 }
 
+/// Whether `body` is a T.
+template <class T>
+bool is_taken(std::string_view body) {
+  try {
+    json_body<T>(http_request({.method = http_method::post, .body = body}));
+    return true;
+  } catch (const http_error& e) {
+    CHECK(e.status() == 422);
+    return false;
+  }
+}
+
 }  // namespace
 
 TEST_CASE("a body becomes a value, a value becomes an answer") {
@@ -75,4 +89,25 @@ TEST_CASE("what is nested too deeply is refused before it can do harm") {
   std::string objects;
   for (int i = 0; i < 100'000; ++i) objects += "{\"a\":";
   CHECK(post_json(w, "/any", objects).status == 400);
+}
+
+TEST_CASE("a number that does not fit a whole one is refused, by itself and in containers") {
+  for (const char* fits : {"127", "-128", "2.0", "1e2", "-0.0"}) CHECK_MESSAGE(is_taken<std::int8_t>(fits), fits);
+  for (const char* does_not : {"128", "-129", "300", "2.5", "1e30", "-1e30", "128.0", "18446744073709551615"})
+    CHECK_FALSE_MESSAGE(is_taken<std::int8_t>(does_not), does_not);
+  CHECK(json_body<int>(http_request({.body = "1e3"})) == 1000);
+  CHECK(is_taken<unsigned>("4294967295"));
+  for (const char* does_not : {"-1", "4294967296", "-1.0", "4294967296.0"}) CHECK_FALSE_MESSAGE(is_taken<unsigned>(does_not), does_not);
+  CHECK(is_taken<std::int64_t>("-9223372036854775808"));
+  for (const char* does_not : {"9223372036854775808", "9223372036854775808.0", "1e19"}) CHECK_FALSE_MESSAGE(is_taken<std::int64_t>(does_not), does_not);
+  CHECK(is_taken<std::uint64_t>("18446744073709551615"));
+  CHECK_FALSE(is_taken<std::uint64_t>("18446744073709551616"));
+  CHECK(is_taken<double>("1e300"));
+  CHECK(is_taken<bool>("true"));
+  CHECK(is_taken<std::vector<std::vector<int>>>("[[1, 2], []]"));
+  CHECK_FALSE(is_taken<std::vector<std::vector<int>>>("[[1, 2], [3, 1e30]]"));
+  CHECK(is_taken<std::map<std::string, std::uint8_t>>(R"({"a": 1, "b": 255})"));
+  CHECK_FALSE(is_taken<std::map<std::string, std::uint8_t>>(R"({"a": 1, "b": 256})"));
+  CHECK_FALSE(is_taken<int>(R"("7")"));
+  CHECK(is_taken<std::string>(R"("7")"));
 }
