@@ -122,7 +122,7 @@ ssize_t tls_end::decrypt(char* into, std::size_t size) {
   const int n = SSL_read(ssl_, into, static_cast<int>(size));
   if (n > 0) return n;
   const int why = SSL_get_error(ssl_, n);
-  if (why == SSL_ERROR_ZERO_RETURN) return 0;
+  if (why == SSL_ERROR_ZERO_RETURN) return heard_goodbye_ = !ended_, 0;
   errno = why == SSL_ERROR_WANT_READ ? EAGAIN : EPROTO;
   return -1;
 }
@@ -143,11 +143,6 @@ ssize_t tls_end::write(const char* bytes, std::size_t size) {
 
 void tls_end::say_goodbye() {
   send_what([&] { return SSL_shutdown(ssl_); });
-}
-
-bool tls_end::heard_goodbye() const {
-  const std::lock_guard held(lock_);
-  return (SSL_get_shutdown(ssl_) & SSL_RECEIVED_SHUTDOWN) != 0 && !ended_;
 }
 
 bool tls_end::renegotiate() {
@@ -179,6 +174,9 @@ std::string tls_end::protocol() const {
   return {reinterpret_cast<const char*>(name), size};
 }
 
-std::string tls_end::version() const { return SSL_get_version(ssl_); }
+std::string tls_end::version() const {
+  const std::lock_guard held(lock_);
+  return SSL_get_version(ssl_);
+}
 
 }  // namespace coppice::testing

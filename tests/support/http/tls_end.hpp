@@ -33,8 +33,8 @@ class tls_end {
   ssize_t read(char* into, std::size_t size);
   ssize_t write(const char* bytes, std::size_t size);
   void say_goodbye();
-  /// Whether the server did.
-  bool heard_goodbye() const;
+  /// Whether the server did. The reader's.
+  bool heard_goodbye() const noexcept { return heard_goodbye_; }
   /// Of TLS 1.2: asks for another handshake. Of TLS 1.3: has new keys for what is sent.   Returns: whether it was sent.
   bool renegotiate();
   bool update_keys();
@@ -57,6 +57,7 @@ class tls_end {
   mutable std::mutex lock_;  // of ssl_
   std::mutex writing_;       // taken before that: what OpenSSL produces is sent in its order
   bool ended_ = false;       // the socket has; the reader's
+  bool heard_goodbye_ = false;
 };
 
 }  // namespace coppice::testing
