@@ -201,6 +201,21 @@ TEST_CASE("a restart hands WebSockets over to the new handlers, with what the ol
   CHECK(http_world::crashes() == 0);
 }
 
+TEST_CASE("a client that has long been silent is handed over at once") {
+  websocket_options o = goes_on;
+  o.idle_timeout = infinity;
+  ws_world w(o);
+  ws_client c = w.connect("/chat");
+  // After a second of silence its handler has put things in order, and nothing but a client or a restart will wake it.
+  CHECK(eventually([&] {
+    const auto all = w.server.connections();
+    return all.size() == 1 && all.front().state == http_connection_state::websocket && all.front().in_state > 1500ms;
+  }));
+  CHECK(w.server.restart(app(2, o), 15s).cut_off == 0);
+  c.send("x");
+  CHECK(c.read() == "2 1 x");
+}
+
 TEST_CASE("the new handler gets the request as its own route reads it") {
   ws_world w;
   ws_client c = w.connect("/rooms/7?as=x", "X-Test: kept\r\nContent-Length: 0\r\n");
