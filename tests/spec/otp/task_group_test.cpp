@@ -169,11 +169,13 @@ TEST_CASE("EX-8 a task that needs less than it may is not killed") {
 TEST_CASE("EX-6 EX-8 cancel tells those that run, whoever ended before, and in which order") {
   in_process([] {
     task_group group;
-    const auto until_told = [] {
+    const auto until_told = [parent = self()] {
       trap_exit(true);
+      send(parent, go{});
       receive([](go) {}, [](exit_signal) {});
     };
     auto first = group.async(until_told), middle = group.async(until_told), last = group.async(until_told);
+    for (int i = 0; i < 3; ++i) wait_for_go();                 // who does not trap exits yet would end of them
     send(first.id(), go{});
     CHECK(eventually([&] { return group.size() == 2; }));
     send(last.id(), go{});
