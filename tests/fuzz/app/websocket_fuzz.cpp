@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A real server on 127.0.0.1 whose client shakes hands and then sends any bytes as frames, the first of them in one piece with
-// the request (the first byte says how many; its lowest bit, whether compression is offered; the next one, whether the server is restarted
-// before the rest comes, and the connection handed over), then only listens. Whatever comes: what the server sends is frames, no handler
-// fails, and the connection ends.
+// the request (the first byte says how many; its lowest bit, whether compression is offered), then only listens. Whatever comes: what
+// the server sends is frames, no handler fails, and the connection ends.
 #include <coppice/app/http_server.hpp>
 #include <coppice/app/websocket.hpp>
 #include <coppice/process/process.hpp>
@@ -22,24 +21,16 @@ using testing::http_client;
 namespace {
 
 void echo(ws_connection& ws) {
-  require(ws.is_resumed() == (ws.passed_on() == "from before"), "what was passed on arrives with the connection");
-  ws.pass_on("from before");
   int number = 0;
   send(self(), number);
   while (ws.receive([&](const ws_message& m) { m.is_binary ? ws.send_binary(m.data) : ws.send(m.data); },
                     [&](int n) { if (n < 20) send(self(), n + 1); })) {}
 }
 
-router app() {
-  websocket_options o{.max_message_bytes = 1000, .close_timeout = 1s, .deflate = true};
-  websocket_options moves = o;
-  moves.hand_over = true;
-  return router{websocket("/stays", &echo, o), websocket("/moves", &echo, moves)};
-}
-
 struct world {
   runtime rt{{.workers = 2}};
-  http_server server = run_server(app(), {.port = 0, .in = &rt});
+  http_server server = run_server(
+      router{websocket("/", &echo, {.max_message_bytes = 1000, .close_timeout = 1s, .deflate = true})}, {.port = 0, .in = &rt});
 };
 
 world& the_world() {
@@ -74,15 +65,13 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 2) return 0;
   const std::string_view input(reinterpret_cast<const char*>(data) + 1, size - 1);
   const std::size_t at_once = input.size() * data[0] / 256;
-  const bool moves = (data[0] & 2) != 0;
   std::string request =
-      std::string("GET ") + (moves ? "/moves" : "/stays") + " HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+      "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
   if ((data[0] & 1) != 0) request += "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
   world& w = the_world();
   http_client client(w.server.port());
   client.send(request + "\r\n" + std::string(input.substr(0, at_once)));
-  if (moves) w.server.restart(app(), 0ms);
   client.send(input.substr(at_once));
   client.end_writing();
   const std::string said = client.read_to_end();
