@@ -130,7 +130,8 @@ io_result transport::read_some(std::span<char> into, std::int64_t timeout) {
 
 transport::woken transport::wait_readable(std::int64_t timeout, const mail_mark* seen) {
   const bool may_have_more_now = tls_ == nullptr ? std::exchange(last_was_full_, false) : tls_->may_have_more();
-  return may_have_more_now ? woken::readable : stream_socket::wait_readable(timeout, seen);
+  // Who read less than there was room for may wait without having met the end, whose event came with the bytes and comes once.
+  return may_have_more_now || hung_up() ? woken::readable : stream_socket::wait_readable(timeout, seen);
 }
 
 /// Small pieces share a record.

@@ -173,7 +173,7 @@ bool ws_session::accept() {
   error_code ec;
   ws_.accept(request, ec);
   if (ec) end_with(ec);
-  dry_ = raw_.loan().buffer == nullptr && before_ == nullptr;
+  dry_ = raw_.loan().buffer == nullptr;
   return open_;
 }
 
@@ -228,7 +228,7 @@ detail::ws_received ws_session::read(std::int64_t deadline, const mail_mark* mai
   out.data.assign(static_cast<const char*>(in_.data().data()), in_.size());
   out.is_binary = ws_.got_binary();
   in_.consume(in_.size());
-  dry_ = raw_.frames().ends_with_message(++messages_) && raw_.is_read_out();
+  dry_ = raw_.frames().ends_with_message(++messages_) && raw_.loan().buffer == nullptr;
   if (dry_ || in_.capacity() > 2048) in_.shrink_to_fit();
   return ws_received::peer;
 }

@@ -139,7 +139,6 @@ std::size_t ws_stream::receive(std::span<char> into, error_code& ec) {
   for (;;) {
     if (has_come_to_successor()) throw interruption{interruption::successor};
     if (!closing_ && goodbye() != ws_close_code::none) throw interruption{interruption::server_stops};
-    has_looked_ = true;
     const io_result got = loan_.sock.try_read(into);
     if (got.bytes > 0) {
       heard_ = sync::now();

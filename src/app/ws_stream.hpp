@@ -94,8 +94,6 @@ class ws_stream {
   void mute(bool on) noexcept { is_mute_ = on; }
   /// Whether another handler is to go on from here. For who has read all that was given.
   bool has_come_to_successor() const noexcept { return is_leaving() && loan_.buffer == nullptr && frames_.is_between_messages(); }
-  /// Whether all was read, as far as is known.
-  bool is_read_out() const noexcept { return loan_.buffer == nullptr && has_looked_; }
   /// Why the server wants the connection to end; `none`: it does not.
   ws_close_code goodbye() const noexcept;
   http_loan& loan() noexcept { return loan_; }
@@ -156,7 +154,6 @@ class ws_stream {
   frame_tracker frames_;
   bool closing_ = false;
   bool is_mute_ = false;
-  bool has_looked_ = false;  // at the socket, behind what the connection has read: what was known of that, as its end, is known to nobody now
   bool is_resting_ = false;  // its stack has the pages only that it waits on
 };
 
