@@ -8,9 +8,6 @@
 
 #include <doctest/doctest.h>
 
-#include <boost/beast/zlib/deflate_stream.hpp>
-#include <boost/beast/zlib/inflate_stream.hpp>
-
 #include <atomic>
 #include <memory>
 #include <stdexcept>
@@ -21,6 +18,7 @@
 #include "support/eventually.hpp"
 #include "support/http/http_world.hpp"
 #include "support/http/ws_client.hpp"
+#include "support/http/ws_deflate.hpp"
 
 using namespace coppice;
 using namespace coppice::testing;
@@ -139,42 +137,6 @@ struct ws_world : http_world {
     return eventually([&] { return running == 0 && server.statistics().connections == 0; });
   }
 };
-
-/// One direction's window, as long as the connection lives.
-class inflater {
- public:
-  std::string operator()(std::string_view raw) {
-    std::string in(raw);
-    in.append("\0\0\xff\xff", 4);
-    std::string out(10'000, '\0');
-    boost::beast::zlib::z_params p;
-    p.next_in = in.data();
-    p.avail_in = in.size();
-    p.next_out = out.data();
-    p.avail_out = out.size();
-    boost::beast::error_code ec;
-    z_.write(p, boost::beast::zlib::Flush::sync, ec);
-    out.resize(p.total_out);
-    return out;
-  }
-
- private:
-  boost::beast::zlib::inflate_stream z_;
-};
-
-std::string deflated(const std::string& text) {
-  std::string out(10'000, '\0');
-  boost::beast::zlib::deflate_stream z;
-  boost::beast::zlib::z_params p;
-  p.next_in = text.data();
-  p.avail_in = text.size();
-  p.next_out = out.data();
-  p.avail_out = out.size();
-  boost::beast::error_code ec;
-  z.write(p, boost::beast::zlib::Flush::sync, ec);
-  out.resize(p.total_out - 4);  // the mark of the flush is left out
-  return out;
-}
 
 }  // namespace
 

@@ -6,9 +6,6 @@
 
 #include <doctest/doctest.h>
 
-#include <boost/beast/zlib/deflate_stream.hpp>
-#include <boost/beast/zlib/inflate_stream.hpp>
-
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -17,6 +14,7 @@
 #include "support/eventually.hpp"
 #include "support/http/http_world.hpp"
 #include "support/http/ws_client.hpp"
+#include "support/http/ws_deflate.hpp"
 
 using namespace coppice;
 using namespace coppice::testing;
@@ -137,36 +135,6 @@ struct ws_world : http_world {
     return eventually([&] { return running == 0 && server.statistics().connections == 0; });
   }
 };
-
-std::string inflated(std::string_view raw) {
-  std::string in(raw);
-  in.append("\0\0\xff\xff", 4);
-  std::string out(100'000, '\0');
-  boost::beast::zlib::inflate_stream z;
-  boost::beast::zlib::z_params p;
-  p.next_in = in.data();
-  p.avail_in = in.size();
-  p.next_out = out.data();
-  p.avail_out = out.size();
-  boost::beast::error_code ec;
-  z.write(p, boost::beast::zlib::Flush::sync, ec);
-  out.resize(p.total_out);
-  return out;
-}
-
-std::string deflated(const std::string& text) {
-  std::string out(10'000, '\0');
-  boost::beast::zlib::deflate_stream z;
-  boost::beast::zlib::z_params p;
-  p.next_in = text.data();
-  p.avail_in = text.size();
-  p.next_out = out.data();
-  p.avail_out = out.size();
-  boost::beast::error_code ec;
-  z.write(p, boost::beast::zlib::Flush::sync, ec);
-  out.resize(p.total_out - 4);  // the mark of the flush is left out
-  return out;
-}
 
 }  // namespace
 
@@ -535,7 +503,7 @@ TEST_CASE("messages are compressed where both want it") {
   c.http.send(ws_bytes(0xc1, hello));
   const ws_frame f = c.read_frame();
   CHECK(f.is_compressed);
-  CHECK(inflated(f.payload) == "peer Hello");
+  CHECK(inflater()(f.payload) == "peer Hello");
   const std::string pieces = ws_bytes(0x41, hello.substr(0, 3)) + ws_bytes(0x80, hello.substr(3));
   for (const char byte : pieces) {
     c.http.send({&byte, 1});
