@@ -29,8 +29,12 @@ inline std::vector<coppice::tls_certificate> certificates(const settings& s) {
 // [server]
 /// The program's HTTP server. Each start and each restart makes the routes anew.
 inline coppice::app_server& web_server(const settings& s = {}) {
-  static coppice::app_server server(
-      [s, generation = 0]() mutable { return counted_routes(s, ++generation); }, {.address = s.address, .tls = certificates(s), .listen_fd = s.listen_fd, .take_over = s.take_over, .take_over_timeout = drain_time});
+  static coppice::app_server server([s, generation = 0]() mutable { return counted_routes(s, ++generation); },
+                                    {.address = s.address,
+                                     .tls = certificates(s),
+                                     .listen_fd = s.listen_fd,
+                                     .take_over = s.take_over,
+                                     .take_over_timeout = drain_time});
   return server;
 }
 // [/server]
@@ -39,7 +43,9 @@ struct front {
   static constexpr coppice::named<front> server{"front"};
   static constexpr coppice::server_options options{.trap_exit = true};
 
-  struct which_port { using reply = int; };
+  struct which_port {
+    using reply = int;
+  };
   struct restart {};
   using protocol = coppice::messages<which_port, restart, break_down, coppice::down>;
 
@@ -63,11 +69,13 @@ struct front {
   void handle_cast(break_down) { throw std::runtime_error("crashed on purpose"); }
 
   void terminate(const coppice::exit_reason& why) {
-    if (!why.is_quiet()) return;                       // the next front finds it running
-    const auto stopped = web_server().try_stop(drain_time).value_or(coppice::http_stop_result{});  // nothing: another program has it
+    if (!why.is_quiet()) return;  // the next front finds it running
+    const auto stopped =
+        web_server().try_stop(drain_time).value_or(coppice::http_stop_result{});  // nothing: another program has it
     const coppice::http_server_statistics all = http_.statistics();
     std::printf("switchboard: answered %llu requests on %llu connections; closed %zu idle, cut off %zu\n",
-                static_cast<unsigned long long>(all.requests), static_cast<unsigned long long>(all.accepted), stopped.idle_closed, stopped.cut_off);
+                static_cast<unsigned long long>(all.requests), static_cast<unsigned long long>(all.accepted),
+                stopped.idle_closed, stopped.cut_off);
     std::fflush(stdout);
   }
   auto fields() const { return std::tuple(web_server().port()); }
