@@ -108,12 +108,29 @@ connection::~connection() {
   core.drop();
 }
 
+namespace {
+
+/// What `make` makes of the connections that are `wanted`. Room for them is made before the lock is taken; if they have become more
+/// meanwhile, once more.
+template <class T, class Wanted, class Make>
+std::vector<T> collect(http_core& core, Wanted wanted, Make make) {
+  for (std::vector<T> all;;) {
+    all.reserve(core.open.load(sync::relaxed) + all.capacity() / 4 + 64);
+    sync::lock_guard held(core.lock);
+    const connection* c = core.first;
+    for (; c != nullptr && all.size() < all.capacity(); c = c->next)
+      if (wanted(*c)) all.push_back(make(*c));
+    if (c == nullptr) return all;
+    all.clear();
+  }
+}
+
+bool always(const connection&) noexcept { return true; }
+
+}  // namespace
+
 std::vector<pid> connections_of(http_core& core) {
-  std::vector<pid> all;
-  all.reserve(core.open.load(sync::relaxed) + 64);
-  sync::lock_guard held(core.lock);
-  for (const connection* c = core.first; c != nullptr && all.size() < all.capacity(); c = c->next) all.push_back(c->me());
-  return all;
+  return collect<pid>(core, &always, [](const connection& c) { return c.me(); });
 }
 
 http_connection connection::describe(std::int64_t now) const noexcept {
@@ -131,24 +148,12 @@ http_connection connection::describe(std::int64_t now) const noexcept {
 }
 
 std::vector<http_connection> list_connections(http_core& core) {
-  std::vector<http_connection> all;
-  all.reserve(core.open.load(sync::relaxed) + 64);  // not under the lock
-  const std::int64_t now = sync::now();
-  sync::lock_guard held(core.lock);
-  for (const connection* c = core.first; c != nullptr && all.size() < all.capacity(); c = c->next)
-    all.push_back(c->describe(now));
-  return all;
+  return collect<http_connection>(core, &always, [now = sync::now()](const connection& c) { return c.describe(now); });
 }
 
 void hand_over_websockets(http_core& core) {
-  std::vector<pid> all;
-  all.reserve(core.open.load(sync::relaxed) + 64);  // not under the lock
-  {
-    sync::lock_guard held(core.lock);
-    for (const connection* c = core.first; c != nullptr && all.size() < all.capacity(); c = c->next)
-      if (c->loan != nullptr && c->loan->may_move.load(sync::seq_cst) != 0) all.push_back(c->me());
-  }
-  for (const pid who : all) send_look(who);
+  const auto may_move = [](const connection& c) { return c.loan != nullptr && c.loan->may_move.load(sync::seq_cst) != 0; };
+  for (const pid who : collect<pid>(core, may_move, [](const connection& c) { return c.me(); })) send_look(who);
 }
 
 void wake_connections(http_core& core) {
@@ -185,6 +190,7 @@ class look {
 
   step shake_hands();
   step fill();
+  bool fill_early();
   step run_complete();
   step run_one(std::string_view head);
   refusal take_body(own_exchange& x);
@@ -194,7 +200,7 @@ class look {
   void reclaim(http_loan& loan);
   step run_handler(own_exchange& x);
   step finish(const http_exchange& x, const http_response& r, std::int64_t now = sync::now());
-  step end_loan(http_loan& loan, http_exchange* x);
+  step end_loan();
   http_response failed(http_response r);
   void answer(const http_response& r, const answer_form& form, std::int64_t now);
   step refuse(const refusal& why);
@@ -304,6 +310,14 @@ look::step look::fill() {
   empty_ = !c_.sock.may_have_more();
   b.end += static_cast<std::uint32_t>(got.bytes);
   return step::more;
+}
+
+/// Reads what was read for the connection while it was away, and not looked at since. False: it has no room.
+bool look::fill_early() {
+  if (!c_.sock.has_early()) return true;
+  c_.buffer = resized(c_.buffer, read_buffer::large);
+  fill();
+  return !c_.sock.has_early();
 }
 
 look::step look::run_complete() {
@@ -428,6 +442,7 @@ bool look::grant(own_exchange& x) {
   else
     c_.buffer = resized(c_.buffer, c_.buffer->rest().size());
   c_.count_request();
+  loan->goes_on = x->goes_on;
   loan->handover = std::move(c_.websocket);
   lend(*loan, sync::never);
   x->loan = loan;
@@ -471,22 +486,28 @@ void look::reclaim(http_loan& loan) {
 }
 
 bool look::take_back() {
-  http_loan& loan = *c_.loan;
-  http_exchange* x = std::exchange(c_.exchange, nullptr);
-  reclaim(loan);
   heard_ = true;
-  const step s = end_loan(loan, x);
-  loan.drop();
-  if (x != nullptr) x->leave();
+  const step s = end_loan();
   if (s == step::over || broken_) return c_.phase == connection::lingering;
   if (c_.websocket != nullptr && c_.core.is_moving() && !c_.sock.is_secure()) {
-    if (move()) return false;
+    if (fill_early() && move()) return false;
     if (c_.core.is_moving()) return end_websocket(), !broken_;  // out of descriptors
   }
   return run();
 }
 
-look::step look::end_loan(http_loan& loan, http_exchange* x) {
+look::step look::end_loan() {
+  struct given_back {  // also if the last words cannot be sent any more
+    ~given_back() {
+      loan.drop();
+      if (x != nullptr) x->leave();
+    }
+    http_loan& loan;
+    http_exchange* x;
+  };
+  const given_back held{*c_.loan, std::exchange(c_.exchange, nullptr)};
+  const auto& [loan, x] = held;
+  reclaim(loan);
   const bool written = loan.used_for() != http_loan::handling;
   if (!written && x != nullptr) {
     if (loan.outcome == http_loan::unwritten) return finish(*x, *x->response);
@@ -531,7 +552,7 @@ bool watch_loan(connection& c) {
   };
   const bool closing = c.core.phase.load(sync::acquire) == http_core::closing;
   const bool cut_off = loan.service.is_over.load(sync::seq_cst) != 0;
-  if (use == http_loan::websocket) {  // its process hears of everything else by itself
+  if (loan.is_websocket()) {  // its process hears of everything else by itself
     if (closing || cut_off || loan.has_successor()) loan.sock.poke_reader();
     if (cut_off && c.deadline == sync::never) c.deadline = here().clock + goodbye_time;
     if (cut_off && here().clock >= c.deadline) kill_borrower();
@@ -665,9 +686,11 @@ bool look::move() {
   if (!flush_posted()) return false;
   owned_fd socket(::fcntl(c_.sock.fd(), F_DUPFD_CLOEXEC, 0));
   if (!socket) return false;
-  moved_connection leaving{std::move(socket), c_.buffer != nullptr ? std::string(c_.buffer->rest()) : "", std::move(c_.websocket)};
+  moved_list leaving;
+  leaving.push_back({std::move(socket), c_.buffer != nullptr ? std::string(c_.buffer->rest()) : "", nullptr});
+  leaving.front().websocket = std::move(c_.websocket);
   if (!c_.core.take_leave_of(leaving)) {
-    c_.websocket = std::move(leaving.websocket);
+    c_.websocket = std::move(leaving.front().websocket);
     return false;
   }
   ::close(c_.sock.release());  // it lives on elsewhere: closing alone would not end the watching
@@ -694,7 +717,7 @@ bool serve(connection& c, slot& self) {
   here().clock = quick_now();
   if (c.deadline - clock_slack <= here().clock) here().clock = sync::now();  // it may be time, and is not to be so by a little
   if (c.phase == connection::lent) {
-    if (c.loan->used_for() != http_loan::websocket)
+    if (!c.loan->is_websocket())
       c.loan->sock.clear_notice();  // else: nothing that arrives is our business
     if (!c.loan->is_over()) return watch_loan(c);
     c.loan->sock.clear_notice();
@@ -757,6 +780,11 @@ void start_connection(http_core& core, int fd, const socket_peer& peer, std::str
   c.state_since.store(c.opened, sync::relaxed);
   try {
     c.sock = transport(stream_socket(core.in, fd, c.me()));
+    if (!bytes.empty()) {
+      c.buffer = make_buffer(bytes.size());
+      std::memcpy(c.buffer->bytes(), bytes.data(), bytes.size());
+      c.buffer->end = static_cast<std::uint32_t>(bytes.size());
+    }
   } catch (...) {
     end_process(*s, exit_reason::normal);
     throw;
@@ -779,11 +807,6 @@ void start_connection(http_core& core, int fd, const socket_peer& peer, std::str
   }
   c.deadline = from_now(core.is_secure() ? core.options.head_timeout : core.options.idle_timeout);
   c.sock.set_deadline(c.deadline);
-  if (!bytes.empty()) {
-    c.buffer = make_buffer(bytes.size());
-    std::memcpy(c.buffer->bytes(), bytes.data(), bytes.size());
-    c.buffer->end = static_cast<std::uint32_t>(bytes.size());
-  }
   if (!bytes.empty() || core.is_moving() || !core.is_running()) c.sock.notify();
   leave(*s);  // idle from here on, or queued if its first bytes are there already
 }

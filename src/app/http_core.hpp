@@ -18,6 +18,7 @@
 #include "process/stream_socket.hpp"
 
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <string>
 #include <utility>
@@ -39,6 +40,8 @@ struct moved_connection {
   std::string bytes;                       // read, and not dealt with
   std::unique_ptr<ws_handover> websocket;  // it is one; null: it is none
 };
+
+using moved_list = std::list<moved_connection>;
 
 struct http_core {
   /// running -> draining: answers say `Connection: close`; -> closing: idle connections close, too.
@@ -73,7 +76,8 @@ struct http_core {
   sync::spinlock lock;
   pid listener{};  // none: it has left
   pid door{};
-  std::vector<moved_connection> moved;
+  pid heir{};  // takes what a predecessor passes on
+  moved_list moved;
   connection* first = nullptr;
   std::vector<stop_waiter> waiters;
 
@@ -101,12 +105,12 @@ struct http_core {
     wake_waiters();
     return true;
   }
-  /// A connection leaves. False: it stays.
-  bool take_leave_of(moved_connection& c) {
+  /// A connection leaves: the one in `c` is spliced away. False: it stays there.
+  bool take_leave_of(moved_list& c) noexcept {
     {
       sync::lock_guard held(lock);
       if (!is_moving()) return false;
-      moved.push_back(std::move(c));
+      moved.splice(moved.end(), c);
     }
     wake_waiters();
     return true;
@@ -120,15 +124,15 @@ struct http_core {
     sync::lock_guard held(lock);
     return moved.empty() && !listener && inheriting.load(sync::seq_cst) == 0 && open.load(sync::seq_cst) == 0;
   }
-  std::vector<moved_connection> take_moved() noexcept {
+  moved_list take_moved() noexcept {
     sync::lock_guard held(lock);
     return std::exchange(moved, {});
   }
-  /// Nobody leaves any more.   Returns: whether there is a listener; who was about to leave in `rest`.
-  bool end_moving(std::vector<moved_connection>& rest) noexcept {
+  /// Nobody leaves any more.   Returns: whether there is a listener; who was about to leave, behind `rest`.
+  bool end_moving(moved_list& rest) noexcept {
     sync::lock_guard held(lock);
     moving.store(0, sync::seq_cst);
-    rest = std::exchange(moved, {});
+    rest.splice(rest.end(), moved);
     return static_cast<bool>(listener);
   }
 

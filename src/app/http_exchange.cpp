@@ -196,7 +196,7 @@ constexpr detail::class_descriptor request_class{.name = "http_request",
 bool is_done(void* raw) { return static_cast<http_exchange*>(raw)->state.load(sync::seq_cst) == http_exchange::done; }
 bool has_news(void* raw) {
   const auto& x = *static_cast<http_exchange*>(raw);
-  return x.state.load(sync::seq_cst) != http_exchange::running || x.service.is_over.load(sync::seq_cst) != 0;
+  return x.state.load(sync::seq_cst) != http_exchange::running || x.is_out_of_time();
 }
 
 }  // namespace
@@ -280,7 +280,7 @@ bool own_exchange::wait(std::int64_t timeout) {
 }
 
 bool own_exchange::is_cut_off() const noexcept {
-  return x_->service.is_over.load(sync::seq_cst) != 0 && x_->state.load(sync::seq_cst) != http_exchange::done;
+  return x_->is_out_of_time() && x_->state.load(sync::seq_cst) != http_exchange::done;
 }
 
 bool is_in_request_of(const http_core& core) noexcept {

@@ -46,6 +46,7 @@ struct http_loan {
   }
   bool is_over() const noexcept { return over.load(sync::seq_cst) != 0; }
   use_of used_for() const noexcept { return static_cast<use_of>(use.load(sync::relaxed)); }
+  bool is_websocket() const noexcept { return goes_on || used_for() == websocket; }
   /// Whether requests that begin now are answered by somebody else, who can have the socket, too. What TLS has agreed upon stays in its
   /// OS process.
   bool has_successor() const noexcept {
@@ -59,6 +60,7 @@ struct http_loan {
   const pid lender;
   pid borrower{};
   std::unique_ptr<ws_handover> handover;  // of a WebSocket that had another handler before, or is to have one
+  bool goes_on = false;  // had another handler before: a WebSocket from the beginning
   outcome_of outcome = cut;
   bool can_end_chunks = false;  // cut between two chunks
   bool until_close = false;     // only a reset tells that the body is not complete

@@ -291,17 +291,19 @@ void end_requests(http_core& core) {
 
 http_stop_result stop_http(http_core& core, duration drain) {
   http_stop_result result;
-  pid door;
+  std::uint32_t running = http_core::running;
+  core.phase.cas(running, http_core::draining, sync::seq_cst);
+  pid door, heir;
   {
     sync::lock_guard held(core.lock);
     door = core.door;
+    heir = core.heir;
   }
   if (door && door != detail::pid_of(detail::here())) send_exit(door, pid{}, exit_reason::kill);
+  if (heir) send_exit(heir, pid{}, exit_reason::kill);
   if (is_over(&core)) return result;
   const std::int64_t limit = drain.count() > 0 ? drain.count() : 0;
   const std::int64_t grace = std::min(limit / 2, std::int64_t{250'000'000});
-  std::uint32_t running = http_core::running;
-  core.phase.cas(running, http_core::draining, sync::seq_cst);
   send_look(core.listener_now());
   if (!wait_for_end(core, grace)) {
     core.phase.store(http_core::closing, sync::seq_cst);

@@ -80,6 +80,7 @@ class doorkeeper {
   }
   ~doorkeeper() {
     if (identity_of(core_.options.take_over) == file_) ::unlink(core_.options.take_over.c_str());
+    if (core_.is_moving()) take_back();              // it was killed in the middle, or there is no memory
     leave();
     core_.drop();
   }
@@ -139,26 +140,25 @@ class doorkeeper {
     for (const pid who : connections_of(core_)) send_look(who);
     const std::int64_t limit = ns(core_.options.take_over_timeout);
     const std::int64_t deadline = limit == sync::never ? sync::never : sync::now() + limit;
-    std::size_t moved = 0;
+    moved_ = 0;
     for (std::int64_t left = limit; left > 0 && core_.is_running(); left = deadline == sync::never ? sync::never : deadline - sync::now()) {
       wait_until_moved(left < look_every ? left : look_every);
-      std::vector<moved_connection> now = core_.take_moved();
-      for (std::size_t i = 0; i < now.size(); ++i) {
-        if (successor.send(packed(now[i]), now[i].socket.get(), talk_time) != 0) {
-          go_on(std::move(now), i, moved);
-          return false;
-        }
-        ++moved;
-        now[i].socket = {};
-      }
-      if (now.empty() && core_.is_empty()) break;
-      if (successor.hung_up()) {                     // while nothing was to be sent
-        go_on({}, 0, moved);
-        return false;
-      }
+      leaving_ = core_.take_moved();
+      const bool none = leaving_.empty();
+      if (!send_leaving(successor) || successor.hung_up()) return go_on(), false;
+      if (none && core_.is_empty()) break;
     }
-    report(log_level::notice, "taken over by another OS process: " + std::to_string(moved) + " connections have moved, " +
+    core_.end_moving(leaving_);                      // who comes from now on is too late, and is closed
+    if (!send_leaving(successor)) return go_on(), false;
+    report(log_level::notice, "taken over by another OS process: " + std::to_string(moved_) + " connections have moved, " +
                                   std::to_string(core_.open.load(sync::relaxed)) + " could not in time");
+    return true;
+  }
+
+  /// False: the other side has ended; the rest is still here.
+  bool send_leaving(packet_socket& successor) {
+    for (; !leaving_.empty(); leaving_.pop_front(), ++moved_)
+      if (successor.send(packed(leaving_.front()), leaving_.front().socket.get(), talk_time) != 0) return false;
     return true;
   }
 
@@ -171,21 +171,38 @@ class doorkeeper {
     }, &core_);
   }
 
-  /// Takes back what has not gone over.
-  void go_on(std::vector<moved_connection> rest, std::size_t from, std::size_t lost) {
-    std::vector<moved_connection> later;
-    const bool listens = core_.end_moving(later);
-    for (moved_connection& c : later) rest.push_back(std::move(c));
-    report(log_level::error, "a successor ended while connections moved: this one goes on with " + std::to_string(rest.size() - from) +
-                                 " of them, " + std::to_string(lost) + " are lost");
-    for (std::size_t i = from; i < rest.size(); ++i) adopt(rest[i]);
-    if (!listens) start_listener(core_, ::fcntl(listener_.get(), F_DUPFD_CLOEXEC, 0));
+  void go_on() {
+    const std::size_t back = take_back();
+    report(log_level::error, "a successor ended while connections moved: this one goes on with " + std::to_string(back) + " of them, " +
+                                 std::to_string(moved_) + " are lost");
   }
-  void adopt(moved_connection& c) {
+  /// Nobody moves any more: who has not gone over stays, and is closed if the server stops.   Returns: how many those are.
+  std::size_t take_back() noexcept {
+    const bool listens = core_.end_moving(leaving_);
+    std::size_t back = 0;
+    for (; !leaving_.empty(); leaving_.pop_front()) back += adopt(leaving_.front());
+    if (listens || !core_.is_running()) return back;
+    try {
+      start_listener(core_, ::fcntl(listener_.get(), F_DUPFD_CLOEXEC, 0));
+    } catch (const std::exception& e) {
+      report_loss("no listener can be started", e);
+    }
+    return back;
+  }
+  bool adopt(moved_connection& c) noexcept {
     try {
       start_moved(core_, c.socket, c.bytes, std::move(c.websocket));
+      return true;
     } catch (const std::exception& e) {
-      report(log_level::error, std::string("a connection is lost: ") + e.what());
+      report_loss("a connection is lost", e);
+      return false;
+    }
+  }
+  void report_loss(std::string_view what, const std::exception& why) const noexcept {
+    if (core_.in.closing.load(sync::relaxed) != 0) return;  // all end
+    try {
+      report(log_level::error, std::string(what) + ": " + why.what());
+    } catch (const std::bad_alloc&) {                // nor can it be said
     }
   }
 
@@ -198,6 +215,8 @@ class doorkeeper {
   packet_socket at_;
   owned_fd listener_;
   file_identity file_;
+  moved_list leaving_{};   // given up by their processes, and not sent yet
+  std::size_t moved_ = 0;  // to this successor
   bool counted_ = true;
 };
 
@@ -205,10 +224,12 @@ class doorkeeper {
 struct heir {
   heir(http_core& c, packet_socket f) : core(c), from(std::move(f)) {
     core.hold();
+    core.living.fetch_add(1, sync::relaxed);         // who stops the server ends this, and waits for it
   }
   ~heir() {
     core.inheriting.store(0, sync::seq_cst);
     core.wake_waiters();
+    core.leave();
     core.drop();
   }
   heir(const heir&) = delete;
@@ -218,7 +239,7 @@ struct heir {
       packet next = from.receive(sync::never);
       if (next.error != EMSGSIZE && (next.error != 0 || !is_connection(next.bytes))) break;
       try {
-        if (!next.with || !start(next)) ++lost;    // there was no descriptor left for it
+        if (next.error != 0 || !next.with || !start(next)) ++lost;    // there was no descriptor left for it
       } catch (const std::exception&) {            // no process, no memory
         ++lost;
       }
@@ -271,7 +292,9 @@ std::optional<inheritance> inherit(const http_core& core) {
 void take_connections(http_core& core, packet_socket from) {
   static_cast<void>(from.send(ready_word, -1, talk_time));  // fails: it has ended just now, and all who knew it are ours alone
   auto state = std::make_unique<heir>(core, std::move(from));
-  spawn([state = std::move(state)] { state->take(); }, {.label = "http_heir", .stack_bytes = deep_stack, .in = core.options.in});
+  const pid who = spawn([state = std::move(state)] { state->take(); }, {.label = "http_heir", .stack_bytes = deep_stack, .in = core.options.in});
+  sync::lock_guard held(core.lock);
+  core.heir = who;
 }
 
 void open_door(http_core& core, owned_fd listener) {

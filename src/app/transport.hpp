@@ -35,6 +35,7 @@ class transport : private stream_socket {
   using stream_socket::notify;
   using stream_socket::poke_reader;
   using stream_socket::release;
+  using stream_socket::has_early;
   using stream_socket::has_posted;
   using stream_socket::set_deadline;
   using stream_socket::write_posted;

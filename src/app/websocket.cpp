@@ -85,7 +85,8 @@ class ws_session {
   bool is_handed_over() const noexcept { return open_ && handed_over_; }
   const http_request& asked() const noexcept { return asked_; }
   std::string_view protocol() const noexcept { return protocol_; }
-  bool is_open() const noexcept { return open_; }
+  /// To its handler.
+  bool is_open() const noexcept { return open_ && !handed_over_; }
   ws_close_code code() const noexcept { return code_; }
   std::string_view reason() const noexcept { return reason_; }
 
@@ -97,9 +98,12 @@ class ws_session {
   bool fits_handler() const noexcept;
   void offer_deflate();
   std::string head_for_successor() const;
+  detail::ws_received wait_for(std::span<const detail::receive_clause> clauses, std::int64_t deadline, ws_message& out);
   /// Mail: there may be some, or something else has happened.
   detail::ws_received read(std::int64_t deadline, const mail_mark* mail, ws_message& out);
   bool is_over();
+  /// Who was sent away for a successor goes, even if that one is no longer there: the socket may have been found readable for nothing.
+  void note(const interruption& i) noexcept { handed_over_ = handed_over_ || i.why == interruption::successor; }
   bool is_usable();
   void say_goodbye();
   void end(ws_close_code code) noexcept {
@@ -123,6 +127,7 @@ class ws_session {
   bool dry_ = false;            // neither Beast nor the loan holds anything that was not looked at
   bool compressed_ = false;     // the client has agreed to that
   bool handed_over_ = false;    // the handler's part is over
+  bool was_told_ = false;       // the handler was, that it gets no more
 };
 
 ws_session::ws_session(http_loan& loan, const http_request& asked, const websocket_options& o, std::string protocol,
@@ -223,6 +228,7 @@ detail::ws_received ws_session::read(std::int64_t deadline, const mail_mark* mai
     }
   } catch (const interruption& i) {
     dry_ = true;
+    note(i);
     return i.why == interruption::time_up ? ws_received::time_up : ws_received::mail;
   }
   out.data.assign(static_cast<const char*>(in_.data().data()), in_.size());
@@ -235,6 +241,14 @@ detail::ws_received ws_session::read(std::int64_t deadline, const mail_mark* mai
 
 detail::ws_received ws_session::receive(std::span<const detail::receive_clause> clauses, std::int64_t deadline,
                                         ws_message& out) {
+  using detail::ws_received;
+  if (was_told_) throw ws_closed(open_ ? ws_close_code::service_restart : code_);  // a handler that does not ask would go on for ever
+  const ws_received what = wait_for(clauses, deadline, out);
+  was_told_ = what == ws_received::closed;
+  return what;
+}
+
+detail::ws_received ws_session::wait_for(std::span<const detail::receive_clause> clauses, std::int64_t deadline, ws_message& out) {
   using detail::ws_received;
   slot& me = detail::here();
   for (;;) {
@@ -250,6 +264,7 @@ detail::ws_received ws_session::receive(std::span<const detail::receive_clause> 
         }
       } catch (const interruption& i) {
         if (i.why == interruption::time_up) return ws_received::time_up;
+        note(i);
         continue;  // mail, the stop of the server, or a successor
       }
       dry_ = false;

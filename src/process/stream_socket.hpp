@@ -111,6 +111,8 @@ class stream_socket {
   void clear_notice() noexcept { poller::clear_notice(*pd_); }
   /// The owner goes away until it is told to look: what arrives meanwhile may be read for it, and is what try_read brings first.
   void invite() noexcept { poller::invite(*pd_); }
+  /// Whether such bytes wait for try_read.
+  bool has_early() const noexcept { return pd_->early != nullptr; }
   void notify() noexcept { pd_->of->notify(*pd_); }
   void set_deadline(std::int64_t deadline) noexcept { pd_->of->set_deadline(*pd_, deadline); }
 

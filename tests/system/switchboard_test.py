@@ -867,10 +867,10 @@ class SwitchboardTest(unittest.TestCase):
                 self.assertEqual(boards[-1].port, boards[0].port)
                 self.assertEqual(boards[-2].process.wait(LIMIT), 0)  # it ends by itself
                 self.assertIn("cut off 0", boards[-2].process.stdout.read())
+                self.assertEqual(feed.until("state")["taken"], [])  # sockets move, memory does not
                 kept.request("POST", "/channels")
                 answer = kept.getresponse()
-                self.assertEqual((answer.status, json.loads(answer.read())), (201, {"channel": 1}))  # sockets move, memory does not
-                self.assertEqual(feed.until("state")["taken"], [])
+                self.assertEqual((answer.status, json.loads(answer.read())), (201, {"channel": 1}))
                 self.assertEqual(feed.until("allocated")["channel"], 1)
             self.assertIs(kept.sock, s)
         self.assertEqual(boards[-1].end(), 0)

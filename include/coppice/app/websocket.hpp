@@ -123,6 +123,7 @@ class ws_connection {
   const http_request& request() const noexcept;
   /// The subprotocol that was agreed on; empty: none.
   std::string_view protocol() const noexcept;
+  /// False once it is closed or handed over: no more messages come to this handler.
   bool is_open() const noexcept;
   /// Once it is closed: by which code, and the client's words if it was the client.
   ws_close_code close_code() const noexcept;
@@ -130,12 +131,13 @@ class ws_connection {
 
   /// The client's next message.
   /// Returns: nothing once the connection is closed or handed over, or when the time is up.
+  /// Fails:   ws_closed if it has said before that there is no more: a handler that reads on regardless ends.
   /// Blocks:  the calling process. Other messages to it stay in its mailbox.
   std::optional<ws_message> read(duration wait = infinity);
 
   /// Waits for what comes first: a message of the client, taken by the clause for `ws_message`, or one in the process's mailbox,
   /// taken by the clause for its type; as receive does, `after` included.
-  /// Returns: false once the connection is closed or handed over; no clause has run then.
+  /// Returns: false once the connection is closed or handed over; no clause has run then.   Fails: as read.
   /// Note:    while a compressed message arrives, the mailbox waits for its end.
   template <class... Clauses>
   bool receive(Clauses... clauses);
@@ -150,8 +152,8 @@ class ws_connection {
   result<void, ws_closed> try_send(std::string_view text);
   /// A ping of our own, of at most 125 bytes; idle clients are pinged anyway.   Fails, blocks: as send.
   void ping(std::string_view payload = {});
-  /// Whether another handler goes on with the connection when this one returns: read or receive has said so by returning nothing. It is
-  /// open, and can still be sent to, or be closed instead.
+  /// Whether another handler goes on with the connection when this one returns: read or receive has said so by returning nothing. Its
+  /// client can still be sent to, or be closed instead.
   bool is_handed_over() const noexcept;
   /// What the next handler will find, if there is to be one. The last of several.
   /// Fails: std::invalid_argument beyond 4096 bytes.

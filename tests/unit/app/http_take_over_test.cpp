@@ -20,6 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <memory>
@@ -328,6 +329,172 @@ TEST_CASE("a WebSocket goes over with its request and what was passed on, and go
   CHECK(eventually([&] { return first.ask(get_request("/nothing")).status == 404; }));
 }
 
+namespace {
+
+std::atomic<int> began[3];
+
+/// /feed: stays behind its last read as long as the gate is closed. /gated: stays behind its first message.
+router slow_router(int generation) {
+  return router{get("/", [generation] { return text(std::to_string(generation)); }),
+                websocket("/feed",
+                          [generation](ws_connection& ws) {
+                            ++began[generation];
+                            while (const auto m = ws.read()) ws.send(std::to_string(generation) + m->data);
+                            for (++at_gate; !gate;) sleep_for(1ms);
+                          },
+                          {.hand_over = true}),
+                websocket("/gated",
+                          [generation](ws_connection& ws) {
+                            while (const auto m = ws.read()) {
+                              for (++at_gate; !gate;) sleep_for(1ms);
+                              ws.send(std::to_string(generation) + " " + std::to_string(m->data.size()));
+                            }
+                          },
+                          {.hand_over = true})};
+}
+
+struct slow_world : http_world {
+  slow_world(int generation, const place& at, http_server_options o = {}) : http_world(slow_router(generation), standing_at(at, std::move(o))) {
+    gate = false;
+    at_gate = 0;
+    began[generation] = 0;
+  }
+};
+
+/// It is ready to take over, and does nothing then.
+void begin_taking_over(stranger& s) {
+  s.say("coppice take-over 2");
+  CHECK(s.hear() == "listener");
+  s.say("ready");
+}
+
+}  // namespace
+
+TEST_CASE("a server that is stopped while its connections move closes those that have not gone yet") {
+  const place at;
+  slow_world first(1, at);
+  const runtime_scope here(first.rt);
+  testing::ws_client c(first.server.port(), "/feed");
+  testing::ws_client half(first.server.port(), "/feed");
+  half.http.send(testing::ws_bytes(0x01, "half of a mess") + testing::ws_bytes(0x89, "?"));
+  CHECK(half.read_frame().opcode == testing::ws_pong);
+  c.send("x");
+  CHECK(c.read() == "1x");
+  stranger s(at);
+  begin_taking_over(s);
+  CHECK(eventually([] { return at_gate == 1; }));  // its handler was told
+  std::thread stopper([&] { first.server.stop(10s); });
+  CHECK(eventually([&] { return !alive(first.server.door()); }));
+  gate = true;
+  CHECK(c.read_close(false) == 1001);
+  c.http.reset();
+  CHECK(half.read_close() == 1001);
+  half.http.reset();
+  stopper.join();
+}
+
+TEST_CASE("a server whose door is killed while its connections move goes on with them, and listens") {
+  const place at;
+  slow_world first(1, at);
+  const runtime_scope here(first.rt);
+  testing::ws_client c(first.server.port(), "/feed");
+  c.send("x");
+  CHECK(c.read() == "1x");
+  stranger s(at);
+  begin_taking_over(s);
+  CHECK(eventually([] { return at_gate == 1; }));
+  exit(first.server.door(), exit_reason::kill);
+  CHECK(eventually([&] { return !alive(first.server.door()); }));
+  gate = true;
+  c.send("y");
+  CHECK(c.read() == "1y");
+  CHECK(began[1] == 2);
+  CHECK(first.ask(get_request("/")).body == "1");
+}
+
+TEST_CASE("connections that a successor has not got yet, because it does not look, stay if it is not waited for any more") {
+  constexpr int clients = 400;
+  const place at;
+  world first(1, at, {.port = 0});
+  const runtime_scope here(first.rt);
+  std::vector<http_client> all;
+  for (int i = 0; i < clients; ++i) {
+    all.push_back(first.client());
+    all.back().send("GET / HTTP/1.1\r\nX: " + std::string(2000, 'x'));  // half a head goes along
+  }
+  CHECK(eventually([&] { return first.server.statistics().connections == clients; }));
+  stranger s(at);
+  begin_taking_over(s);
+  CHECK(eventually([&] { return first.server.statistics().connections == 0; }));
+  exit(first.server.door(), exit_reason::kill);
+  CHECK(eventually([&] { return first.server.statistics().connections > 0; }));
+  int gone = 0;
+  while (!s.hear().empty()) ++gone;
+  s.close();
+  for (const int fd : std::exchange(s.got, {})) ::close(fd);
+  CHECK(gone > 0);
+  CHECK(gone < clients);
+  int answered = 0;
+  for (http_client& c : all) {
+    c.send("\r\nHost: x\r\nConnection: close\r\n\r\n");
+    answered += c.read_to_end().ends_with("\r\n\r\n1") ? 1 : 0;
+  }
+  CHECK(answered == clients - gone);
+}
+
+TEST_CASE("a successor that is stopped begins nothing any more, and the predecessor goes on with what it has left") {
+  const place at;
+  slow_world first(1, at);
+  testing::ws_client c(first.server.port(), "/feed");
+  c.http.send(testing::ws_bytes(0x01, "half, ") + testing::ws_bytes(0x89, "?"));
+  CHECK(c.read_frame().opcode == testing::ws_pong);
+  slow_world second(2, at);
+  gate = true;
+  CHECK(eventually([&] { return second.ask(get_request("/")).body == "2"; }));
+  second.server.stop(1s);
+  c.http.send(testing::ws_bytes(0x80, "half"));
+  CHECK(c.read() == "1half, half");
+  c.send("more");
+  CHECK(c.read() == "1more");
+  CHECK(began[2] == 0);
+  CHECK(eventually([&] { return first.ask(get_request("/")).body == "1"; }));
+  CHECK_FALSE(first.server.is_taken_over());
+}
+
+TEST_CASE("what was read early, behind a head that nearly fills the buffer, goes over, too") {
+  constexpr std::size_t buffer = 16'368;
+  constexpr std::size_t most_of_head = 14'500;
+  constexpr std::size_t message = buffer - most_of_head - 2 - 8;  // its head has eight bytes
+  constexpr int clients = 24;                      // what comes together is read early
+  const place at;
+  const http_server_options o{.max_head_bytes = 15 * 1024};
+  slow_world first(1, at, o);
+  const std::string begin = "GET /gated HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-Pad: ";
+  std::vector<http_client> all;
+  for (int i = 0; i < clients; ++i) {
+    all.push_back(first.client());
+    all.back().send(begin + std::string(most_of_head - begin.size() - 2, 'x') + "\r\n");
+  }
+  CHECK(eventually([&] {
+    const auto now = first.server.connections();
+    return std::ranges::count(now, http_connection_state::head, &http_connection::state) == clients;
+  }));
+  const std::string rest = "\r\n" + testing::ws_bytes(0x81, std::string(message, 'm')) + testing::ws_bytes(0x81, "last");
+  for (http_client& c : all) c.send(rest);
+  CHECK(eventually([] { return at_gate == clients; }));
+  http_world second(slow_router(2), standing_at(at, o));
+  CHECK(eventually([&] { return second.ask(get_request("/")).body == "2"; }));
+  gate = true;
+  for (http_client& c : all) {
+    std::string said = c.read_exactly(4);
+    while (!said.ends_with("\r\n\r\n")) said += c.read_exactly(1);
+    CHECK(said.starts_with("HTTP/1.1 101 "));
+    CHECK(c.read_exactly(8) == "\x81\x06" "1 " + std::to_string(message));
+    CHECK(c.read_exactly(5) == "\x81\x03" "2 4");
+  }
+}
+
 TEST_CASE("an app_server that was taken over does not run any more, and may take back") {
   gate = false;
   at_gate = 0;
@@ -503,7 +670,7 @@ TEST_CASE("a predecessor whose WebSockets make no sense costs its successor thos
       {"websocket ", false}, {"websocket x", false}, {"websocket 1", false}, {"websocket -1 " + head, false},
       {"websocket 99999999999999999999 " + head, false}, {"websocket 4097 " + std::string(4097, 'x') + head, false},
       {"websocket 200 short", false}, {"websocket 0 GET /chat HTTP/1.1\r\nHost: x\r\n\r\n", true}, {"websocket 0 nonsense\r\n\r\n", true},
-      {"websocket 0 POST /chat HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", true}, {"websocket 2 41" + head, true}};
+      {"websocket 0 POST /chat HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", true}, {"websocket 0 " + head + std::string(30'000, 'x'), false}, {"websocket 2 41" + head, true}};
   std::vector<http_client> clients;
   std::vector<int> accepted;
   for (std::size_t i = 0; i < std::size(said); ++i) {

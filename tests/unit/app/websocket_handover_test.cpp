@@ -46,7 +46,7 @@ void chat(ws_connection& ws, int generation) {
   const counted c;
   int said = ws.is_resumed() ? std::stoi(std::string(ws.passed_on())) : 0;
   while (const auto m = ws.read()) ws.send(std::to_string(generation) + " " + std::to_string(++said) + " " + m->data);
-  CHECK((ws.is_handed_over() || !ws.is_open()));
+  CHECK_FALSE(ws.is_open());
   ws.pass_on(std::to_string(said));
 }
 
@@ -59,7 +59,8 @@ void feed(ws_connection& ws, int generation) {
   while (ws.receive([&](const ws_message& m) { ws.send("peer " + m.data); },
                     [&](const tick& t) { ws.send("tick " + std::to_string(t.number)); },
                     [](never_sent) { CHECK(false); })) {}
-  CHECK_FALSE(ws.read().has_value());              // nor later
+  CHECK_THROWS_AS(static_cast<void>(ws.read()), ws_closed);  // it was told already
+  CHECK_THROWS_AS(static_cast<void>(ws.receive([](const ws_message&) {})), ws_closed);
   if (ws.is_handed_over()) ws.send("good-bye from " + std::to_string(generation));
 }
 
@@ -98,6 +99,25 @@ router app(int generation, const websocket_options& o = goes_on) {
                     ws.send(m->data + std::to_string(generation));
                   }
                 }, o),
+      websocket("/while_open",
+                [generation](ws_connection& ws) {
+                  const counted c;
+                  while (ws.is_open())
+                    if (const auto m = ws.read(1ms)) ws.send(m->data + std::to_string(generation));
+                }, o),
+      websocket("/regardless",                     // does not ask whether it has anything to read any more
+                [generation](ws_connection& ws) {
+                  const counted c;
+                  for (;;)
+                    if (const auto m = ws.read(1ms)) ws.send(m->data + std::to_string(generation));
+                }, o),
+      // The second handler comes late, and is to be skipped.
+      group("/late", use([generation](const http_request& r, const http_handler& next) {
+              if (generation == 2)
+                for (++at_gate; !gate;) sleep_for(1ms);
+              return next(r);
+            }),
+            websocket("/chat", with(&chat), o)),
       websocket("/fails",
                 [](ws_connection& ws) {
                   const counted c;
@@ -310,6 +330,46 @@ TEST_CASE("what is in a handler's mailbox does not keep it, and it can still spe
   c.send("still here");
   CHECK(c.read() == "peer still here");
   CHECK_FALSE(alive(subscriber));                  // each handler has a process of its own
+}
+
+TEST_CASE("a handler that asks whether it is open, or reads on regardless, makes room for the next one, too") {
+  ws_world w;
+  for (const char* path : {"/while_open", "/regardless"}) {
+    ws_client c = w.connect(path);
+    for (int generation = 1; generation < 4; ++generation) {
+      c.send("x");
+      REQUIRE(c.read() == "x" + std::to_string(generation));
+      REQUIRE(w.restart(generation + 1) == 0);
+    }
+    c.send_close(1000);
+    CHECK(c.read_close(false) == 1000);
+    CHECK(w.restart(1) == 0);
+  }
+  CHECK(http_world::crashes() == 0);
+}
+
+TEST_CASE("who is between two handlers when the next restart has no time for it goes on with the handler of that one") {
+  ws_world w;
+  ws_client c = w.connect("/late/chat");
+  c.send("x");
+  CHECK(c.read() == "1 1 x");
+  CHECK(w.restart(2) == 0);
+  CHECK(eventually([] { return at_gate == 1; }));
+  std::thread restarter([&] { w.restart(3, 0ms); });
+  CHECK(eventually([&] { return w.ask(get_request("/")).body == "3"; }));
+  gate = true;
+  c.send("y");
+  CHECK(c.read() == "3 2 y");
+  restarter.join();
+  std::thread another([&] { w.restart(2); });
+  gate = false;
+  CHECK(eventually([] { return at_gate == 2; }));
+  std::thread stopper([&] { w.server.stop(100ms); });
+  CHECK(c.read_close(false) == 1001);              // but not if there is none
+  c.http.reset();
+  another.join();
+  stopper.join();
+  gate = true;
 }
 
 TEST_CASE("who has no handler any more that takes it is told to come again") {
