@@ -443,6 +443,7 @@ bool look::grant(own_exchange& x) {
     c_.buffer = resized(c_.buffer, c_.buffer->rest().size());
   c_.count_request();
   loan->goes_on = x->goes_on;
+  if (x->goes_on && x->service.is_over.load(sync::seq_cst) != 0) loan->passes_until = sync::now() + goodbye_time / 2;
   loan->handover = std::move(c_.websocket);
   lend(*loan, sync::never);
   x->loan = loan;
@@ -551,7 +552,7 @@ bool watch_loan(connection& c) {
     loan.sock.set_deadline(c.deadline);
   };
   const bool closing = c.core.phase.load(sync::acquire) == http_core::closing;
-  const bool cut_off = loan.service.is_over.load(sync::seq_cst) != 0;
+  const bool cut_off = loan.is_cut_off();
   if (loan.is_websocket()) {  // its process hears of everything else by itself
     if (closing || cut_off || loan.has_successor()) loan.sock.poke_reader();
     if (cut_off && c.deadline == sync::never) c.deadline = here().clock + goodbye_time;

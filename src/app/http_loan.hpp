@@ -46,6 +46,10 @@ struct http_loan {
   }
   bool is_over() const noexcept { return over.load(sync::seq_cst) != 0; }
   use_of used_for() const noexcept { return static_cast<use_of>(use.load(sync::relaxed)); }
+  /// Whether the restart that has replaced its service waits for it no longer.
+  bool is_cut_off() const noexcept {
+    return service.is_over.load(sync::seq_cst) != 0 && !(passes_until != 0 && core.is_running() && sync::now() < passes_until);
+  }
   bool is_websocket() const noexcept { return goes_on || used_for() == websocket; }
   /// Whether requests that begin now are answered by somebody else, who can have the socket, too. What TLS has agreed upon stays in its
   /// OS process.
@@ -61,6 +65,7 @@ struct http_loan {
   pid borrower{};
   std::unique_ptr<ws_handover> handover;  // of a WebSocket that had another handler before, or is to have one
   bool goes_on = false;  // had another handler before: a WebSocket from the beginning
+  std::int64_t passes_until = 0;  // ... and its service was over when it began: so long it has time to get through
   outcome_of outcome = cut;
   bool can_end_chunks = false;  // cut between two chunks
   bool until_close = false;     // only a reset tells that the body is not complete

@@ -80,7 +80,7 @@ class doorkeeper {
   }
   ~doorkeeper() {
     if (identity_of(core_.options.take_over) == file_) ::unlink(core_.options.take_over.c_str());
-    if (core_.is_moving()) take_back();              // it was killed in the middle, or there is no memory
+    if (core_.is_moving() || !leaving_.empty()) take_back();  // it was killed in the middle, or there is no memory
     leave();
     core_.drop();
   }
@@ -134,7 +134,7 @@ class doorkeeper {
 
   /// False: the other side has ended, and we go on.
   bool move_all(packet_socket& successor) {
-    if (!core_.is_running()) return false;
+    if (!core_.is_running()) wait_to_be_ended();
     core_.moving.store(1, sync::seq_cst);              // pairs with start_connection: it sees this, or we see it listed
     send_look(core_.listener_now());
     for (const pid who : connections_of(core_)) send_look(who);
@@ -148,6 +148,7 @@ class doorkeeper {
       if (!send_leaving(successor) || successor.hung_up()) return go_on(), false;
       if (none && core_.is_empty()) break;
     }
+    if (!core_.is_running()) wait_to_be_ended();
     core_.end_moving(leaving_);                      // who comes from now on is too late, and is closed
     if (!send_leaving(successor)) return go_on(), false;
     report(log_level::notice, "taken over by another OS process: " + std::to_string(moved_) + " connections have moved, " +
@@ -155,6 +156,10 @@ class doorkeeper {
     return true;
   }
 
+  /// The server is being stopped, and this is being ended for it.
+  [[noreturn]] static void wait_to_be_ended() {
+    for (;;) sleep_for(infinity);
+  }
   /// False: the other side has ended; the rest is still here.
   bool send_leaving(packet_socket& successor) {
     for (; !leaving_.empty(); leaving_.pop_front(), ++moved_)

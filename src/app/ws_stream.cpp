@@ -42,7 +42,7 @@ ws_close_code ws_stream::goodbye() const noexcept {
   const http_core& core = loan_.core;
   if (core.phase.load(sync::seq_cst) == http_core::closing && core.taken_over.load(sync::seq_cst) == 0) return ws_close_code::going_away;
   if (core.taken_over.load(sync::seq_cst) != 0) return ws_close_code::service_restart;
-  return loan_.service.is_over.load(sync::seq_cst) != 0 ? ws_close_code::service_restart : ws_close_code::none;
+  return loan_.is_cut_off() ? ws_close_code::service_restart : ws_close_code::none;
 }
 
 void ws_stream::begin_closing(std::int64_t limit) noexcept {

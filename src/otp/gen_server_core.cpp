@@ -223,18 +223,15 @@ void handle_named(slot& self, server_data& d, std::uint64_t token) noexcept {
   if (timer == d.timers.end()) return;                        // cancelled or replaced meanwhile
   node* n = timer->message;
   if (timer->every != 0) {
-    node* copy = allocate_node(n->type->size, n->type->align);
-    copy->type = n->type;
-    copy->run = n->run;
-    timer->copy(detail::payload_of(*copy), detail::payload_of(*n));
-    n = copy;
-    timer->due += timer->every;
+    n = copy_of(*n, timer->copy);
+    timer->due = next_in_cadence(timer->due, timer->every);
     timer->timer = start_own_timer(self, std::max<std::int64_t>(timer->due - sync::now(), 0),
                                    make_node(node_kind::tick, tick_payload{tick_payload::named, token}));
   } else {
     timer->message = nullptr;
     d.timers.erase(timer);
   }
+  if (n == nullptr) return;                                   // its copy threw: this one is left out
   n->serial = self.serial.load(sync::relaxed);
   disarm_idle(self, d);
   run_follow_up(self, n, "handle_info");
@@ -839,14 +836,15 @@ std::uint64_t class_key_of(slot& self) noexcept { return self.cls->key; }
 
 // --- named timers (GS-X7) --------------------------------------------------------------------------------------------
 
-void start_named_timer(std::string_view name, duration after, duration every, node* n, void (*copy)(void*, const void*)) {
+void start_named_timer(std::string_view name, duration after, duration every, node* n, void (*copy)(const void*, void*)) {
   slot& self = here();
   cancel_named_timer(name);
   internal::server_data& d = internal::make_data(self);
   const std::uint64_t token = ++d.last_token;
   const std::uint64_t timer =
       internal::start_own_timer(self, after.count(), internal::make_tick(self, {internal::tick_payload::named, token}));
-  d.timers.push_back({std::string(name), token, timer, sync::now() + after.count(), copy != nullptr ? every.count() : 0, n, copy});
+  const std::int64_t period = copy != nullptr ? std::clamp<std::int64_t>(every.count(), 1, sync::never / 2) : 0;
+  d.timers.push_back({std::string(name), token, timer, deadline_after(after), period, n, copy});
 }
 
 bool cancel_named_timer(std::string_view name) noexcept {

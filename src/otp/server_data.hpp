@@ -44,7 +44,7 @@ struct named_timer {
   std::int64_t due;                   // sync::now()'s clock
   std::int64_t every;                 // 0: once
   node* message;
-  void (*copy)(void* to, const void* from);
+  void (*copy)(const void* from, void* place);
 };
 
 class installed_hook {

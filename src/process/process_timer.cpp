@@ -194,15 +194,6 @@ pid receiver_of(const timer_extra& x) noexcept {
   return h ? pid::of(static_cast<slot*>(h.slot), h.serial) : pid{};
 }
 
-node* copy_of(const timer_extra& x) {
-  node* n = allocate_node(x.message->type->size, x.message->type->align);
-  n->type = x.message->type;
-  n->run = x.message->run;
-  n->kind = x.message->kind;
-  x.copy(detail::payload_of(*x.message), detail::payload_of(*n));
-  return n;
-}
-
 void expire_extra(process_timer& t) noexcept {
   timer_extra& x = *t.extra();
   const std::uint64_t ref = t.ref.load(sync::relaxed) & ~over;
@@ -219,9 +210,9 @@ void expire_extra(process_timer& t) noexcept {
     return end();
   }
   if (!wanted()) return end();
-  deliver(x.to, copy_of(x));
+  if (node* n = copy_of(*x.message, x.copy)) deliver(x.to, n);
   if (!wanted() || is_dead(x.to)) return end();
-  x.next += x.period;
+  x.next = next_in_cadence(x.next, x.period);
   systems[x.home]->sched.start_timer_at(t, x.next);
   // Not ours any more. But who cancelled between the look and the start found nothing to stop, and left that to us.
   if (t.ref.load(sync::seq_cst) == (ref | over) && timer_wheel::cancel(t, t.ref, ref | over)) end();
@@ -327,7 +318,32 @@ std::unique_ptr<timer_extra> new_extra(pid to, std::string_view name, node* n) {
   return x;
 }
 
+constexpr std::int64_t most_made_up_for = 16;  // periods
+
 }  // namespace
+
+std::int64_t next_in_cadence(std::int64_t due, std::int64_t period) noexcept {
+  const std::int64_t next = due + period;
+  const std::int64_t now = sync::now();
+  if ((now - next) / period < most_made_up_for) return next;
+  const std::int64_t soon = now + (std::int64_t{1} << timer_wheel::tick_shift);  // periods below a tick would all be late
+  return next + ((soon - next) / period + 1) * period;
+}
+
+node* copy_of(node& n, void (*copy)(const void* from, void* place)) noexcept {
+  node* made = nullptr;
+  try {
+    made = allocate_node(n.type->size, n.type->align);
+    copy(detail::payload_of(n), detail::payload_of(*made));
+  } catch (...) {
+    if (made != nullptr) detail::free_node(made);
+    return nullptr;
+  }
+  made->type = n.type;
+  made->run = n.run;
+  made->kind = n.kind;
+  return made;
+}
 
 std::uint64_t start_own_timer(slot& s, std::int64_t after, node* n) { return start_own(here(), s, after, n, nullptr); }
 
@@ -409,7 +425,7 @@ reference start_interval_core(pid to, duration period, node* n, void (*copy)(con
     return reference::make();
   }
   auto x = new_extra(to, {}, n);
-  x->period = period.count() > 0 ? period.count() : 1;
+  x->period = std::clamp<std::int64_t>(period.count(), 1, longest);
   x->next = sync::now() + x->period;
   x->copy = copy;
   const std::int64_t first = x->next;

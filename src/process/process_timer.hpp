@@ -33,6 +33,12 @@ std::uint64_t start_own_timer(detail::slot& s, std::int64_t after, detail::node*
 /// Cancels a timer of start_own_timer. Owner only. If it has fired, the node is in the mailbox or on its way there.
 void cancel_own_timer(detail::slot& s, std::uint64_t ref) noexcept;
 
+/// When an interval timer that was due at `due` is due again, ns: one `period` later. If that is many periods ago, they are left out: with
+/// more timers than can be fired in time, what is made up for would be late as well, and there would be no end to it.
+std::int64_t next_in_cadence(std::int64_t due, std::int64_t period) noexcept;
+/// A copy of the message `n`. Null: `copy` threw, or there is no memory.
+detail::node* copy_of(detail::node& n, void (*copy)(const void* from, void* place)) noexcept;
+
 /// Drops all timers addressed to `s`, who was `who` and has ended: its serial is 0 already. Owner only.
 void drop_timers(detail::slot& s, pid who) noexcept;
 

@@ -34,11 +34,11 @@ template <class S, class M>
 void start_timer(const S*, std::string_view name, duration wait, M message) {
   detail::start_named_timer(name, wait, infinity, detail::timer_node_for<S>(message).made, nullptr);
 }
-/// The same, again and again, without drift.
+/// The same, again and again, without drift; late by many periods, it leaves them out.
 template <class S, std::copy_constructible M>
 void start_timer(const S*, std::string_view name, duration every, M message, detail::repeat_word) {
   detail::start_named_timer(name, every, every, detail::timer_node_for<S>(message).made,
-                            [](void* to, const void* from) { ::new (to) M(*static_cast<const M*>(from)); });
+                            [](const void* from, void* place) { ::new (place) M(*static_cast<const M*>(from)); });
 }
 /// Returns: whether it was running.
 template <class S>

@@ -41,6 +41,7 @@ reference start_timer(duration wait, pid to, M&& m) {
   return detail::start_timer_core(to, {}, wait, n, &static_cast<wrapped*>(detail::payload_of(*n))->ref);
 }
 /// Delivers a copy of `m` every `period`, the first one `period` from now, keeping cadence with its start; ends with `to`.
+/// Shots that are missed by 16 periods or more are left out, and so is one whose copy throws.
 /// Spec: PR-84.
 template <class M>
   requires message_type<std::decay_t<M>> && std::copy_constructible<std::decay_t<M>>

@@ -418,3 +418,21 @@ TEST_CASE("GS-X7 named timers run beside each other and beside messages; cancell
   CHECK_FALSE(j.has("tick 4"));
   stop(s);
 }
+
+TEST_CASE("GS-X7 a named timer of infinity never fires, and one that repeats after nothing goes on") {
+  struct timed {
+    int beats = 0;
+    void init() {
+      start_timer(this, "never", infinity, tick{1});
+      start_timer(this, "never again", infinity, tick{1}, repeat);
+      start_timer(this, "busy", 0ms, tick{2}, repeat);
+    }
+    void handle_info(tick t) {
+      CHECK(t.n == 2);
+      if (++beats == 10) cancel_timer(this, "busy");
+    }
+  };
+  const auto s = start<timed>();
+  CHECK(eventually([&] { return sys::get_state(s).beats == 10; }));
+  stop(s);
+}

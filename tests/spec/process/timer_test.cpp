@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <stdexcept>
 
 using namespace coppice;
 using namespace coppice::testing;
@@ -230,6 +231,45 @@ TEST_CASE("PR-84 OL-79 an interval timer keeps its cadence relative to its start
     CHECK_FALSE(cancel_timer(t).has_value());
     flush();
     CHECK_FALSE(receive<tick>(3 * period).has_value());
+  });
+}
+
+TEST_CASE("PR-84 OL-76 an interval of nothing is one of the wheel's ticks, and one of infinity never ends") {
+  world w;
+  in_process([] {
+    const auto begin = clock_type::now();
+    const reference busy = send_every(0ms, self(), tick{0});
+    for (int n = 0; n < 50; ++n) receive<tick>();
+    CHECK(clock_type::now() - begin >= 49 * std::chrono::nanoseconds(1 << 17));
+    CHECK(cancel_timer(busy).has_value());
+    flush();
+    const reference idle = send_every(infinity, self(), tick{1});
+    CHECK_FALSE(receive<tick>(20ms).has_value());
+    CHECK(cancel_timer(idle).has_value());
+  });
+}
+
+namespace {
+
+/// Its third copy throws: the first is the timer's, the second its first shot.
+struct brittle {
+  brittle() = default;
+  brittle(const brittle&) {
+    if (++copies == 3) throw std::runtime_error("on purpose");
+  }
+  brittle(brittle&&) noexcept {}
+  static inline std::atomic<int> copies = 0;
+};
+
+}  // namespace
+
+TEST_CASE("PR-84 a message whose copy throws is left out by an interval timer, and what follows comes") {
+  world w;
+  in_process([] {
+    const reference t = send_every(1ms, self(), brittle());
+    for (int n = 0; n < 3; ++n) receive<brittle>();
+    CHECK(brittle::copies >= 5);
+    CHECK(cancel_timer(t).has_value());
   });
 }
 

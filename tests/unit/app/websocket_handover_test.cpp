@@ -32,6 +32,8 @@ std::atomic<int> running = 0;
 std::atomic<int> entered = 0;
 std::atomic<bool> gate = false;
 std::atomic<int> at_gate = 0;
+std::atomic<bool> late_gate = false;
+std::atomic<int> at_late_gate = 0;
 pid subscriber;
 
 struct counted {
@@ -114,10 +116,19 @@ router app(int generation, const websocket_options& o = goes_on) {
       // The second handler comes late, and is to be skipped.
       group("/late", use([generation](const http_request& r, const http_handler& next) {
               if (generation == 2)
-                for (++at_gate; !gate;) sleep_for(1ms);
+                for (++at_late_gate; !late_gate;) sleep_for(1ms);
               return next(r);
             }),
-            websocket("/chat", with(&chat), o)),
+            websocket("/chat", with(&chat), o),
+            websocket("/busy",
+                      [generation](ws_connection& ws) {
+                        const counted c;
+                        if (ws.is_resumed()) ws.send("resumed by " + std::to_string(generation));
+                        while (const auto m = ws.read()) {
+                          for (++at_gate; !gate;) sleep_for(1ms);
+                          ws.send(m->data + std::to_string(generation));
+                        }
+                      }, o)),
       websocket("/fails",
                 [](ws_connection& ws) {
                   const counted c;
@@ -145,8 +156,8 @@ router app(int generation, const websocket_options& o = goes_on) {
 
 struct ws_world : http_world {
   explicit ws_world(const websocket_options& w = goes_on, http_server_options o = {}) : http_world(app(1, w), std::move(o)) {
-    gate = false;
-    at_gate = 0;
+    gate = late_gate = false;
+    at_gate = at_late_gate = 0;
     entered = 0;
   }
   ws_client connect(std::string_view path, std::string_view lines = {}, std::string_view behind = {}) const {
@@ -354,22 +365,45 @@ TEST_CASE("who is between two handlers when the next restart has no time for it 
   c.send("x");
   CHECK(c.read() == "1 1 x");
   CHECK(w.restart(2) == 0);
-  CHECK(eventually([] { return at_gate == 1; }));
+  CHECK(eventually([] { return at_late_gate == 1; }));
   std::thread restarter([&] { w.restart(3, 0ms); });
   CHECK(eventually([&] { return w.ask(get_request("/")).body == "3"; }));
-  gate = true;
+  late_gate = true;
   c.send("y");
   CHECK(c.read() == "3 2 y");
   restarter.join();
   std::thread another([&] { w.restart(2); });
-  gate = false;
-  CHECK(eventually([] { return at_gate == 2; }));
+  late_gate = false;
+  CHECK(eventually([] { return at_late_gate == 2; }));
   std::thread stopper([&] { w.server.stop(100ms); });
   CHECK(c.read_close(false) == 1001);              // but not if there is none
   c.http.reset();
   another.join();
   stopper.join();
+  late_gate = true;
+}
+
+TEST_CASE("who passes through a handler that is replaced already may be spoken to by it, and loses no message there") {
+  ws_world w;
+  ws_client c = w.connect("/late/busy");
+  c.send("a");
+  CHECK(eventually([] { return at_gate == 1; }));
+  c.send("b");                                     // the connection reads it, behind the request, for the second handler
+  std::thread first([&] { CHECK(w.restart(2) == 0); });
+  CHECK(eventually([&] { return w.ask(get_request("/")).body == "2"; }));
   gate = true;
+  CHECK(c.read() == "a1");
+  CHECK(eventually([] { return at_late_gate == 1; }));
+  first.join();
+  std::thread second([&] { w.restart(3, 0ms); });
+  CHECK(eventually([&] { return w.ask(get_request("/")).body == "3"; }));
+  late_gate = true;
+  CHECK(c.read() == "resumed by 2");
+  CHECK(c.read() == "b2");
+  CHECK(c.read() == "resumed by 3");
+  c.send("c");
+  CHECK(c.read() == "c3");
+  second.join();
 }
 
 TEST_CASE("who has no handler any more that takes it is told to come again") {

@@ -247,7 +247,7 @@ void stop_core(const target& to, const exit_reason& why, duration timeout, bool 
 pid caller_now() noexcept;
 
 /// GS-X7. `n` is delivered to the running server once, or with `copy` again and again.
-void start_named_timer(std::string_view name, duration after, duration every, node* n, void (*copy)(void* to, const void* from));
+void start_named_timer(std::string_view name, duration after, duration every, node* n, void (*copy)(const void* from, void* place));
 bool cancel_named_timer(std::string_view name) noexcept;
 
 }  // namespace detail
