@@ -121,11 +121,22 @@ result<app_instance, app_server_error> app_server::claim(phase_of wanted) {
     app_instance next = *now;
     next.phase = wanted;
     ++next.changes;
-    if (instance_->compare_and_set(now, next)) return next;
+    try {
+      if (instance_->compare_and_set(now, next)) return next;
+    } catch (...) {  // a watch of the user's has thrown: if that was set, nobody else would move it on
+      const at_end back(*instance_, next, *now);
+      throw;
+    }
   }
 }
 
 result<http_handler, app_server_error> app_server::make_handler() {
+  if (is_making_.exchange(true))  // for a restart that was stopped, and does not know it yet
+    return error(app_server_error(app_server_error::busy, "another handler is still being made"));
+  struct making {
+    ~making() { of = false; }
+    std::atomic<bool>& of;
+  } const held{is_making_};
   try {
     return make_();
   } catch (const std::exception& e) {

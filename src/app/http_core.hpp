@@ -71,6 +71,7 @@ struct http_core {
 
   sync::atomic<std::uint32_t> moving;            // 1: another OS process listens, and gets the connections
   sync::atomic<std::uint32_t> inheriting;        // 1: connections may still come from a predecessor
+  sync::atomic<std::uint32_t> all_over;          // 1: the time for a stop is up, for whatever is under way
   sync::atomic<std::uint32_t> taken_over;        // 1: another OS process has all that could move; what is left ends
 
   sync::spinlock lock;

@@ -33,7 +33,9 @@ struct http_exchange {
   http_exchange(const http_exchange&) = delete;
   /// Whether the restart or the stop that replaces its service waits for it no longer. A WebSocket that goes on is on its way to the handler
   /// that is there now: it has only to pass through this one.
-  bool is_out_of_time() const noexcept { return service.is_over.load(sync::seq_cst) != 0 && !(goes_on && core.is_running()); }
+  bool is_out_of_time() const noexcept {
+    return core.all_over.load(sync::seq_cst) != 0 || (service.is_over.load(sync::seq_cst) != 0 && !(goes_on && core.is_running()));
+  }
   static void* operator new(std::size_t bytes);
   static void operator delete(void* block) noexcept;
   /// The connection leaves; it has not lent its socket.

@@ -46,8 +46,9 @@ struct http_loan {
   }
   bool is_over() const noexcept { return over.load(sync::seq_cst) != 0; }
   use_of used_for() const noexcept { return static_cast<use_of>(use.load(sync::relaxed)); }
-  /// Whether the restart that has replaced its service waits for it no longer.
+  /// Whether the restart that has replaced its service, or the stop of the server, waits for it no longer.
   bool is_cut_off() const noexcept {
+    if (core.all_over.load(sync::seq_cst) != 0) return true;
     return service.is_over.load(sync::seq_cst) != 0 && !(passes_until != 0 && core.is_running() && sync::now() < passes_until);
   }
   bool is_websocket() const noexcept { return goes_on || used_for() == websocket; }

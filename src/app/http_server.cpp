@@ -280,9 +280,7 @@ http_restart_result restart(http_core& core, http_handler&& handler, duration li
 
 /// Answers with 503 what is under way.
 void end_requests(http_core& core) {
-  http_service& now = core.take_service();
-  now.is_over.store(1, sync::seq_cst);
-  core.give_service(now);
+  core.all_over.store(1, sync::seq_cst);
   wake_connections(core);
   wait_for_end(core, answer_time);
 }
@@ -302,13 +300,13 @@ http_stop_result stop_http(http_core& core, duration drain) {
   if (door && door != detail::pid_of(detail::here())) send_exit(door, pid{}, exit_reason::kill);
   if (heir) send_exit(heir, pid{}, exit_reason::kill);
   if (is_over(&core)) return result;
-  const std::int64_t limit = drain.count() > 0 ? drain.count() : 0;
+  const std::int64_t limit = limit_of(drain);
   const std::int64_t grace = std::min(limit / 2, std::int64_t{250'000'000});
   send_look(core.listener_now());
   if (!wait_for_end(core, grace)) {
     core.phase.store(http_core::closing, sync::seq_cst);
     for (const pid who : connections_of(core)) send_look(who);
-    if (!wait_for_end(core, limit - grace)) {
+    if (!wait_for_end(core, limit == sync::never ? limit : limit - grace)) {
       result.cut_off = core.open.load(sync::relaxed);
       end_requests(core);
       for (int round = 0; round < 50 && !is_over(&core); ++round) {
@@ -361,7 +359,7 @@ owned_fd given_listener(int fd) {
     throw http_server_error(http_server_error::bad_address, "descriptor " + std::to_string(fd) + " is not a socket that listens");
   ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
-  return owned_fd(fd);
+  return owned_fd(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
 }
 
 owned_fd listener_for(http_core& core, const std::optional<inheritance>& from) {
@@ -390,6 +388,7 @@ void begin_listening(http_core& core) {
   // Before the predecessor hears that we are ready: as it ends, it must find our door in the place of its own.
   if (has_door) open_door(core, std::move(for_successor));
   if (from) take_connections(core, std::move(from->from));
+  if (!from && core.options.listen_fd >= 0) ::close(core.options.listen_fd);  // not before: if this fails it is the caller's
 }
 
 }  // namespace

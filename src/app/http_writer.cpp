@@ -2,6 +2,7 @@
 #include "app/http_writer.hpp"
 
 #include "app/http_date.hpp"
+#include "app/http_text.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -15,6 +16,12 @@
 namespace coppice::internal {
 
 namespace {
+
+/// Lines that say where the body ends. A handler that hands on what another server has answered may have some.
+bool frames_body(std::string_view name) noexcept {
+  return (name.size() == 14 && equal_ignoring_case(name, "Content-Length")) || (name.size() == 17 && equal_ignoring_case(name, "Transfer-Encoding"));
+}
+
 
 constexpr bool ends_line(char c) noexcept { return c == '\r' || c == '\n' || c == '\0'; }
 
@@ -112,6 +119,7 @@ void write_head(pen& p, const http_response& r, const answer_form& form, std::in
   else if (form.old_client)
     p.write("\r\nConnection: keep-alive");
   for (const http_header& h : r.headers) {
+    if (frames_body(h.name) && !is_bodiless(r.status)) continue;  // that was said above
     p.write("\r\n");
     p.write(std::string_view(h.name));
     p.write(": ");

@@ -6,6 +6,7 @@
 
 #include "app/runtime_metrics.hpp"
 
+#include <boost/beast/websocket/detail/utf8_checker.hpp>
 #include <prometheus/check_names.h>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
@@ -28,11 +29,18 @@ using label_map = std::map<std::string, std::string>;
   throw std::invalid_argument("metric \"" + name + "\": " + why);
 }
 
+constexpr std::size_t longest_value = 128;
+
+/// What is longer would be kept for good, a megabyte for each; what is no UTF-8 makes Prometheus refuse all metrics.
+bool is_fit(const std::string& value) {
+  return value.size() <= longest_value && boost::beast::websocket::detail::check_utf8(value.data(), value.size());
+}
+
 label_map checked(const std::string& name, const metric_labels& labels) {
   label_map all;
   for (const metric_label& l : labels) {
     if (!prometheus::CheckLabelName(l.name)) refuse(name, "\"" + l.name + "\" is not the name of a label");
-    if (!all.emplace(l.name, l.value).second) refuse(name, "two labels are called \"" + l.name + "\"");
+    if (!all.emplace(l.name, is_fit(l.value) ? l.value : "(other)").second) refuse(name, "two labels are called \"" + l.name + "\"");
   }
   return all;
 }

@@ -9,8 +9,10 @@
 
 #include <coppice/app/response_writer.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <ctime>
 #include <memory>
 #include <stdexcept>
 #include <utility>
@@ -69,18 +71,23 @@ bool lists_tag(std::string_view list, std::string_view tag, bool weak) noexcept 
   return false;
 }
 
+/// Whether one of the request's lines `name` lists it: several lines are one list.
+bool any_lists_tag(const http_request& r, std::string_view name, std::string_view tag, bool weak) noexcept {
+  return std::ranges::any_of(r.fields(), [&](const http_field& f) { return equal_ignoring_case(f.name, name) && lists_tag(f.value, tag, weak); });
+}
+
 /// 304 or 412 where the request's conditions say so; else 0.
 int judge_conditions(const http_request& r, const open_file& f) {
   const auto date = [&](std::string_view name) {
     const auto text = r.header(name);
     return text ? parse_http_date(*text) : std::nullopt;
   };
-  if (const auto wanted = r.header("If-Match")) {
-    if (!lists_tag(*wanted, f.tag, false)) return 412;
+  if (r.header("If-Match")) {
+    if (!any_lists_tag(r, "If-Match", f.tag, false)) return 412;
   } else if (const auto since = date("If-Unmodified-Since")) {
     if (f.modified > *since) return 412;
   }
-  if (const auto known = r.header("If-None-Match")) return lists_tag(*known, f.tag, true) ? 304 : 0;
+  if (r.header("If-None-Match")) return any_lists_tag(r, "If-None-Match", f.tag, true) ? 304 : 0;
   const auto since = date("If-Modified-Since");
   return since && f.modified <= *since ? 304 : 0;
 }
@@ -188,7 +195,7 @@ file_parts chosen_parts(http_response& a, const open_file& f, const byte_ranges&
 http_response answer_with(const http_request& r, open_file&& f, std::string_view name, const file_options& o) {
   http_response a;
   std::string modified;
-  append_http_date(modified, f.modified);
+  append_http_date(modified, std::min<std::int64_t>(f.modified, std::time(nullptr)));  // not later than `Date`
   a.headers = {{"ETag", f.tag}, {"Last-Modified", std::move(modified)}};
   if (!o.cache_control.empty()) a.headers.push_back({"Cache-Control", o.cache_control});
   if (const int verdict = judge_conditions(r, f); verdict != 0) {

@@ -324,10 +324,8 @@ constexpr std::int64_t most_made_up_for = 16;  // periods
 
 std::int64_t next_in_cadence(std::int64_t due, std::int64_t period) noexcept {
   const std::int64_t next = due + period;
-  const std::int64_t now = sync::now();
-  if ((now - next) / period < most_made_up_for) return next;
-  const std::int64_t soon = now + (std::int64_t{1} << timer_wheel::tick_shift);  // periods below a tick would all be late
-  return next + ((soon - next) / period + 1) * period;
+  const std::int64_t missed = (sync::now() - next) / period;
+  return missed < most_made_up_for ? next : next + (missed + 1) * period;
 }
 
 node* copy_of(node& n, void (*copy)(const void* from, void* place)) noexcept {

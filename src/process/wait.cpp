@@ -63,7 +63,7 @@ class limit {
   void arm() {
     if (timer_ != nullptr || timeout_ == sync::never) return;
     if (has(slot_, detail::thread_proxy)) {
-      if (deadline_ == sync::never) deadline_ = sync::now() + timeout_;
+      if (deadline_ == sync::never) deadline_ = deadline_after(duration(timeout_));
       return;
     }
     timer_ = ::new (here().blocks.allocate(sizeof(wait_timer))) wait_timer(slot_, number_);
@@ -234,7 +234,7 @@ namespace {
 /// Where the stack cannot be left (a leaf, a process that ends): the thread waits. Others run what it would have run.
 bool hold_thread(std::int64_t timeout, bool (*ready)(void*), void* context) noexcept {
   if (here().at != nullptr) here().at->of->leave_queue_to_others();
-  const std::int64_t deadline = timeout == sync::never ? sync::never : sync::now() + timeout;
+  const std::int64_t deadline = deadline_after(duration(timeout));
   for (int looks = 0; !ready(context); ++looks) {
     if (looks < 100) {
       sync::relax();

@@ -19,6 +19,7 @@
 #include <coppice/process/child_spec.hpp>
 #include <coppice/state/atom.hpp>
 
+#include <atomic>
 #include <concepts>
 #include <cstdint>
 #include <exception>
@@ -141,7 +142,8 @@ class app_server {
   result<app_instance, app_server_error> claim(app_instance::phase_of wanted);
 
   http_server_options options_;
-  function<http_handler()> make_;  // by whoever has claimed the instance
+  function<http_handler()> make_;  // by whoever has set `is_making_`
+  std::atomic<bool> is_making_ = false;
   std::shared_ptr<atom<app_instance>> instance_ = std::make_shared<atom<app_instance>>();  // also of who waits for a take-over
 };
 

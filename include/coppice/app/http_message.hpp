@@ -175,7 +175,7 @@ class http_stream {
   shared* shared_ = nullptr;
 };
 
-/// What the client gets. Content-Length, Date and Connection are added when it is sent.
+/// What the client gets. Content-Length, Date and Connection are added when it is sent; what `headers` say of the body's length is left out.
 struct http_response {
   int status = 200;
   std::string body{};

@@ -50,7 +50,7 @@ struct http_server_options {
   duration handler_timeout = 30s;            ///< then the handler's process is killed: 503
   /// None: plain HTTP. Else TLS 1.2 and 1.3: the first one is shown, or the one that is for the name that the client asks for.
   std::vector<tls_certificate> tls{};
-  /// A socket that listens already and belongs to the server from now on: `port` and `address` are not looked at.
+  /// A socket that listens already and belongs to the server once that has started: `port` and `address` are not looked at.
   int listen_fd = -1;
   /// Where this server takes over from the one that runs, if there is one, and waits for the one that will take over from it: a path in
   /// a directory that is the user's own (0700). Empty: neither. Sockets move, what the program has in memory does not

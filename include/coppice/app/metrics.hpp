@@ -72,7 +72,8 @@ class metric_histogram {
 
 struct metrics_options {
   /// How many series a metric may have. Who asks for one more gets the one whose label values all are `(other)`: text that strangers
-  /// choose cannot fill the memory.
+  /// choose cannot fill the memory. For the same reason a value of more than 128 bytes is `(other)`, and one that is no UTF-8, for which
+  /// Prometheus would refuse all metrics.
   std::size_t most_series = 1000;
   runtime* in = nullptr;  ///< whose scheduler is shown; null: that of the process or thread which makes this
 };

@@ -236,6 +236,11 @@ TEST_CASE("PR-84 OL-79 an interval timer keeps its cadence relative to its start
 
 TEST_CASE("PR-84 OL-76 an interval of nothing is one of the wheel's ticks, and one of infinity never ends") {
   world w;
+  std::atomic<bool> over = false;
+  for (int i = 0; i < 2; ++i)                              // workers with something to do look at the wheel at every turn
+    spawn([&] {
+      while (!over) yield();
+    });
   in_process([] {
     const auto begin = clock_type::now();
     const reference busy = send_every(0ms, self(), tick{0});
@@ -247,6 +252,7 @@ TEST_CASE("PR-84 OL-76 an interval of nothing is one of the wheel's ticks, and o
     CHECK_FALSE(receive<tick>(20ms).has_value());
     CHECK(cancel_timer(idle).has_value());
   });
+  over = true;
 }
 
 namespace {

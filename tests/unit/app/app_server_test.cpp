@@ -12,13 +12,17 @@
 #include "support/http/report_log.hpp"
 
 #include <atomic>
+#include <cstdlib>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 using namespace coppice;
@@ -212,6 +216,93 @@ TEST_CASE("a stop takes over from a restart that waits") {
   CHECK_FALSE(app.is_running());
   app.start();
   CHECK(app.is_running());
+}
+
+TEST_CASE("who is left over from before a restart is answered when the server stops during that") {
+  runtime rt({.workers = 2});
+  std::atomic<bool> inside = false;
+  std::atomic<int> generation = 0;
+  app_server app([&] { return ++generation, [&] { return inside = true, sleep_for(1h), text("never"); }; }, {.port = 0, .in = &rt});
+  int status = 0;
+  for (int turn = 0; turn < 20 && status != 503; ++turn) {  // a busy machine may not come to it in time
+    inside = false;
+    http_client c(static_cast<std::uint16_t>(app.start()));
+    c.send(get_request("/"));
+    REQUIRE(eventually([&] { return inside.load(); }));
+    std::thread restarter([&, before = generation.load()] {
+      static_cast<void>(app.try_restart(infinity));
+      CHECK(generation == before + 1);
+    });
+    REQUIRE(eventually([&] { return app.instance()->phase == app_instance::restarting; }));
+    CHECK(app.stop(10ms).cut_off == 1);
+    status = c.read().status;
+    restarter.join();
+  }
+  CHECK(status == 503);
+}
+
+TEST_CASE("a watch that throws as something begins leaves everything as it was") {
+  world w;
+  app_instance::phase_of at = app_instance::starting;
+  w.app.instance().add_watch("test", [&](std::string_view, const auto&, const app_instance&, const app_instance& now) {
+    if (now.phase == at) throw std::runtime_error("on purpose");
+  });
+  CHECK_THROWS_AS(static_cast<void>(w.app.try_start()), std::runtime_error);
+  at = app_instance::stopping;
+  w.app.start();
+  CHECK_THROWS_AS(static_cast<void>(w.app.try_stop()), std::runtime_error);
+  CHECK(w.app.is_running());
+  at = app_instance::restarting;
+  CHECK_THROWS_AS(static_cast<void>(w.app.try_restart()), std::runtime_error);
+  CHECK(w.ask() == "1");
+  at = app_instance::none;
+  w.app.instance().remove_watch("test");
+  w.app.restart();
+  CHECK(w.ask() == "2");
+  w.app.stop();
+  CHECK_FALSE(w.app.is_running());
+}
+
+TEST_CASE("the function that makes handlers is called by one at a time, also when a stop comes between") {
+  runtime rt({.workers = 2});
+  std::atomic<int> makes = 0;
+  std::atomic<bool> gate = true;
+  app_server app(
+      [&] {
+        for (++makes; !gate;) std::this_thread::yield();
+        return [] { return text("x"); };
+      },
+      {.port = 0, .in = &rt});
+  app.start();
+  gate = false;
+  std::thread restarter([&] { static_cast<void>(app.try_restart()); });
+  REQUIRE(eventually([&] { return makes == 2; }));
+  app.stop();
+  CHECK(why(app.try_start()) == app_server_error::busy);
+  CHECK(makes == 2);
+  gate = true;
+  restarter.join();
+  app.start();
+  CHECK(makes == 3);
+}
+
+TEST_CASE("a socket that was given stays the caller's if the start fails") {
+  runtime rt({.workers = 2});
+  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  REQUIRE(::listen(fd, 16) == 0);
+  std::string folder = "/tmp/coppice_app_server_XXXXXX";
+  REQUIRE(::mkdtemp(folder.data()) != nullptr);
+  const std::string missing = folder + "/missing";
+  app_server app([] { return text("x"); }, {.listen_fd = fd, .take_over = missing + "/door/socket", .in = &rt});
+  CHECK(why(app.try_start()) == app_server_error::take_over_failed);
+  REQUIRE(::mkdir(missing.c_str(), 0700) == 0);    // now it can have a door
+  const int port = app.start();
+  CHECK(http_client(static_cast<std::uint16_t>(port)).ask(get_request("/")).body == "x");
+  CHECK(::fcntl(fd, F_GETFD) == -1);
+  app.stop();
+  ::rmdir((missing + "/door").c_str());
+  ::rmdir(missing.c_str());
+  ::rmdir(folder.c_str());
 }
 
 TEST_CASE("starts, restarts and stops of many at once leave it in order") {

@@ -67,6 +67,14 @@ TEST_CASE("a response is written with its length, and kept when it cannot be wri
   CHECK(internal::append_response(out, status(204), {}, now()));
   CHECK(out.find("Content-Length") == std::string::npos);
 
+  out.clear();                                     // as of a handler that hands on what another server has said
+  http_response copied = text("hello");
+  copied.headers = {{"content-length", "7"}, {"Transfer-encoding", "chunked"}, {"Content-Lengths", "kept"}};
+  CHECK(internal::append_response(out, copied, {}, now()));
+  CHECK(out.find("content-length: ") == std::string::npos);
+  CHECK(out.find("Transfer-encoding") == std::string::npos);
+  CHECK(out.find("\r\nContent-Lengths: kept\r\n") != std::string::npos);
+
   out.clear();
   CHECK(internal::append_response(out, status(299), {}, now()));  // a status without a phrase
   CHECK(out.starts_with("HTTP/1.1 299 \r\nDate: "));

@@ -55,7 +55,7 @@ struct world : http_world {
             }),
         get("/nap",
             [] {
-              sleep_for(50ms);
+              sleep_for(400ms);                    // longer than a stop leaves idle connections alone
               return text("rested");
             }),
         get("/bad_header", [] { return http_response{.headers = {{"A", "b\r\nC: d"}}}; }),
@@ -386,6 +386,15 @@ TEST_CASE("a server that stops lets what is under way end, and closes what is id
   CHECK(idle.is_closed());
   CHECK_FALSE(testing::accepts(w.server.port()));
   CHECK(w.server.stop(10s).cut_off == 0);
+}
+
+TEST_CASE("a server whose stop has all the time there is cuts off nothing") {
+  world w;
+  http_client busy = w.client();
+  busy.send(get_request("/nap"));
+  CHECK(eventually([&] { return w.server.statistics().connections == 1; }));
+  CHECK(w.server.stop(infinity).cut_off == 0);     // from a plain thread
+  CHECK(busy.read().body == "rested");
 }
 
 TEST_CASE("a server that stops cuts off what does not end in time") {

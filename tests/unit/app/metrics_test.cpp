@@ -380,6 +380,17 @@ TEST_CASE("metrics: names and labels that cannot be are refused") {
   CHECK(now_of(w.all).series_of("a_total") == 1);
 }
 
+TEST_CASE("metrics: labels that are long, or no text, are as good as none") {
+  world w;
+  const metrics all({.in = &w.rt});
+  for (const std::string& user : {std::string(129, 'x'), std::string(1'000'000, 'x'), std::string("\xff"), std::string(128, 'x'), std::string("\xc3\xa9")})
+    all.counter("visits_total", "Visits.", {{"user", user}}).add();
+  const prometheus_text shown = now_of(all);
+  CHECK(shown.series_of("visits_total") == 3);
+  CHECK(shown.value("visits_total", {{"user", "(other)"}}) == 3);
+  CHECK(shown.value("visits_total", {{"user", "\xc3\xa9"}}) == 1);
+}
+
 TEST_CASE("metrics: labels of strangers do not fill the memory") {
   world w;
   const metrics few({.most_series = 10, .in = &w.rt});

@@ -258,6 +258,8 @@ TEST_CASE("conditions on the tag and the date are kept to") {
   CHECK(same.header("Content-Length").empty());
   CHECK(w.status_of("hello.txt", "If-None-Match: \"x\", W/" + tag + "\r\n") == 304);
   CHECK(w.status_of("hello.txt", "If-None-Match: *\r\n") == 304);
+  CHECK(w.status_of("hello.txt", "If-None-Match: \"x\"\r\nIf-None-Match: " + tag + "\r\n") == 304);  // several lines are one list
+  CHECK(w.status_of("hello.txt", "If-Match: \"x\"\r\nIf-Match: " + tag + "\r\n") == 200);
   CHECK(w.status_of("hello.txt", "If-None-Match: \"x\"\r\nIf-Modified-Since: " + date + "\r\n") == 200);
   CHECK(w.status_of("hello.txt", "If-Modified-Since: " + date + "\r\n") == 304);
   CHECK(w.status_of("hello.txt", "If-Modified-Since: " + old + "\r\n") == 200);
@@ -275,6 +277,13 @@ TEST_CASE("conditions on the tag and the date are kept to") {
   CHECK(w.status_of("hello.txt", range + "If-Range: " + old + "\r\n") == 200);
   w.write("root/hello.txt", "changed!");
   CHECK(w.ask_for("hello.txt", "If-None-Match: " + tag + "\r\n").body == "changed!");
+}
+
+TEST_CASE("a file of tomorrow was not modified later than now") {
+  file_world w;
+  fs::last_write_time(w.path / "root" / "hello.txt", fs::file_time_type::clock::now() + std::chrono::hours(24));
+  const http_answer a = w.ask_for("hello.txt");
+  CHECK(internal::parse_http_date(a.header("Last-Modified")).value() <= internal::parse_http_date(a.header("Date")).value());
 }
 
 TEST_CASE("a folder is its index") {
