@@ -131,11 +131,11 @@ result<app_instance, app_server_error> app_server::claim(phase_of wanted) {
 }
 
 result<http_handler, app_server_error> app_server::make_handler() {
-  if (is_making_.exchange(true))  // for a restart that was stopped, and does not know it yet
+  if (is_making_.exchange(1, detail::sync::acquire) != 0)  // for a restart that was stopped, and does not know it yet
     return error(app_server_error(app_server_error::busy, "another handler is still being made"));
   struct making {
-    ~making() { of = false; }
-    std::atomic<bool>& of;
+    ~making() { of.store(0, detail::sync::release); }
+    detail::sync::atomic<std::uint32_t>& of;
   } const held{is_making_};
   try {
     return make_();

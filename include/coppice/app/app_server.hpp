@@ -14,12 +14,12 @@
 
 #include <coppice/app/http_handler.hpp>
 #include <coppice/app/http_server.hpp>
+#include <coppice/base/detail/sync.hpp>
 #include <coppice/base/function.hpp>
 #include <coppice/base/result.hpp>
 #include <coppice/process/child_spec.hpp>
 #include <coppice/state/atom.hpp>
 
-#include <atomic>
 #include <concepts>
 #include <cstdint>
 #include <exception>
@@ -143,7 +143,7 @@ class app_server {
 
   http_server_options options_;
   function<http_handler()> make_;  // by whoever has set `is_making_`
-  std::atomic<bool> is_making_ = false;
+  detail::sync::atomic<std::uint32_t> is_making_;
   std::shared_ptr<atom<app_instance>> instance_ = std::make_shared<atom<app_instance>>();  // also of who waits for a take-over
 };
 
