@@ -85,12 +85,13 @@ TEST_CASE("EX-88 100,000 holders are killed at once: nothing of them stays") {
       by_key.register_self(1);
       receive([](message&) {});
     }));
-  REQUIRE(eventually([&] { return by_key.count() == subscribers.size(); }));
+  constexpr auto patience = std::chrono::minutes(2);  // under TSan, on a slow machine
+  REQUIRE(eventually([&] { return by_key.count() == subscribers.size(); }, patience));
   CHECK(r.count() == servers.size());
   CHECK(of_one.lookup(1).size() == subscribers.size());
   for (const auto& s : servers) exit(s, exit_reason::kill);
   for (const monitored& s : subscribers) exit(s.who, exit_reason::kill);
-  CHECK(eventually([&] { return r.count() + of_one.count() + by_key.count() == 0; }));
+  CHECK(eventually([&] { return r.count() + of_one.count() + by_key.count() == 0; }, patience));
   CHECK(r.select().empty());
 }
 
