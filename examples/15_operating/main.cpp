@@ -79,7 +79,7 @@ int main() {
   // [runtime]
   runtime world({.workers = 1});                       // a world of its own: names, processes, threads
   start<account>({.name = "account", .in = &world});
-  const stop_result stopped = world.stop(1s);          // in bounded time; names those who did not end
+  const stop_result stopped = world.stop(10s);         // in bounded time; names those who did not end
   good &= expect(stopped.complete(), "everybody ended");
   // [/runtime]
 

@@ -50,7 +50,7 @@ bool work() {
   // [one]
   auto tea = async([] { return fetch_price("tea"); });            // a process of its own, linked to this one
   auto bread = async([] { return fetch_price("bread"); });        // and another one, at the same time
-  good &= expect(tea.await() + bread.await(1s) == 800, "two prices");
+  good &= expect(tea.await() + bread.await(10s) == 800, "two prices");
   // [/one]
 
   // [failure]
@@ -75,7 +75,7 @@ bool work() {
     task_group group;                                             // its tasks end before this scope does, however that is left
     for (std::size_t i = 0; i < prices.size(); ++i)
       (void)group.async([&prices, i] { prices[i] = fetch_price(std::string(i + 1, 'x')); });
-    group.await_all(1s);
+    group.await_all(10s);
   }
   good &= expect(prices == std::vector{100, 200, 300}, "a scope of tasks");
   // [/group]

@@ -15,7 +15,7 @@ namespace coppice::testing {
 
 /// Returns true as soon as `condition()` is true, false if it has not become true within `limit`.
 template <class Condition>
-[[nodiscard]] bool eventually(Condition&& condition, std::chrono::milliseconds limit = std::chrono::seconds(20)) {
+[[nodiscard]] bool eventually(Condition&& condition, std::chrono::milliseconds limit = std::chrono::minutes(2)) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   auto pause = std::chrono::microseconds(1);
   while (!condition()) {

@@ -10,7 +10,7 @@
 
 namespace switchboard {
 
-inline constexpr coppice::duration drain_time = std::chrono::seconds(10);
+inline constexpr coppice::duration drain_time = std::chrono::seconds(25);
 
 struct settings {
   int port = 8888;

@@ -50,12 +50,12 @@ int connect_to(std::uint16_t port, int fd = ::socket(AF_INET, SOCK_STREAM | SOCK
   return -1;
 }
 
-/// What is sent goes at once, and nothing is waited for longer than ten seconds.
+/// What is sent goes at once, and nothing is waited for longer than a minute.
 void prepare(int fd) {
   require(fd >= 0, "nobody accepts connections there");
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  const timeval patience{.tv_sec = 10, .tv_usec = 0};
+  const timeval patience{.tv_sec = 60, .tv_usec = 0};
   ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 }
@@ -96,7 +96,7 @@ http_client::~http_client() {
 
 bool http_client::send(std::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t n = tls_ != nullptr ? tls_->write(bytes.data(), bytes.size()) : ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const ssize_t n = tls_ != nullptr ? tls_->write(bytes.data(), bytes.size()) : TEMP_FAILURE_RETRY(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL));
     if (n <= 0) return false;
     bytes.remove_prefix(static_cast<std::size_t>(n));
   }
@@ -109,7 +109,7 @@ void http_client::end_writing() {
 }
 
 ssize_t http_client::receive(char* into, std::size_t size) {
-  return tls_ != nullptr ? tls_->read(into, size) : ::recv(fd_, into, size, 0);
+  return tls_ != nullptr ? tls_->read(into, size) : TEMP_FAILURE_RETRY(::recv(fd_, into, size, 0));
 }
 
 bool http_client::more() {

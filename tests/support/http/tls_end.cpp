@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace coppice::testing {
 
@@ -47,7 +48,7 @@ SSL* new_session(const tls_wish& w) {
 
 bool send_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t n = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const ssize_t n = TEMP_FAILURE_RETRY(::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL));
     if (n <= 0) return false;
     bytes.remove_prefix(static_cast<std::size_t>(n));
   }
@@ -106,7 +107,7 @@ int tls_end::send_what(F&& step) {
 /// What the socket has, given to OpenSSL.   Returns: as recv.
 ssize_t tls_end::receive() {
   char got[16384];
-  const ssize_t n = ::recv(fd_, got, sizeof got, 0);
+  const ssize_t n = TEMP_FAILURE_RETRY(::recv(fd_, got, sizeof got, 0));
   if (n < 0) return n;
   const std::lock_guard held(lock_);
   if (n > 0) BIO_write(SSL_get_rbio(ssl_), got, static_cast<int>(n));

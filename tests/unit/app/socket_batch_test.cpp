@@ -63,7 +63,7 @@ class client {
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
     mine_ = ends[0];
     others = ends[1];
-    const timeval limit{.tv_sec = 20, .tv_usec = 0};
+    const timeval limit{.tv_sec = 60, .tv_usec = 0};
     ::setsockopt(mine_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     const int flags = 1;
     ::ioctl(others, FIONBIO, &flags);
@@ -76,7 +76,7 @@ class client {
     std::string all(bytes, '\0');
     std::size_t have = 0;
     while (have < bytes) {
-      const ssize_t n = ::recv(mine_, all.data() + have, bytes - have, 0);
+      const ssize_t n = TEMP_FAILURE_RETRY(::recv(mine_, all.data() + have, bytes - have, 0));
       if (n <= 0) break;
       have += static_cast<std::size_t>(n);
     }
@@ -85,7 +85,7 @@ class client {
   }
   bool has_ended() const {
     char c = 0;
-    const ssize_t n = ::recv(mine_, &c, 1, 0);
+    const ssize_t n = TEMP_FAILURE_RETRY(::recv(mine_, &c, 1, 0));
     return n == 0 || (n < 0 && errno == ECONNRESET);
   }
 

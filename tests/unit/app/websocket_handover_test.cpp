@@ -163,7 +163,7 @@ struct ws_world : http_world {
   ws_client connect(std::string_view path, std::string_view lines = {}, std::string_view behind = {}) const {
     return ws_client(server.port(), path, lines, behind);
   }
-  std::size_t restart(int generation = 2, duration limit = 10s) { return server.restart(app(generation), limit).cut_off; }
+  std::size_t restart(int generation = 2, duration limit = 1min) { return server.restart(app(generation), limit).cut_off; }
   bool all_is_quiet() const {
     return eventually([&] { return running == 0 && server.statistics().connections == 0; });
   }
@@ -204,7 +204,7 @@ TEST_CASE("a client that has long been silent is handed over at once") {
     const auto all = w.server.connections();
     return all.size() == 1 && all.front().state == http_connection_state::websocket && all.front().in_state > 1500ms;
   }));
-  CHECK(w.server.restart(app(2, o), 15s).cut_off == 0);
+  CHECK(w.server.restart(app(2, o), 1min).cut_off == 0);
   c.send("x");
   CHECK(c.read() == "2 1 x");
 }
@@ -297,7 +297,7 @@ TEST_CASE("of messages that come without a pause none is lost, repeated or out o
         ++done;
       });
     for (int generation = 2; done < clients; ++generation) {
-      CHECK(w.server.restart(app(generation, o), 10s).cut_off == 0);
+      CHECK(w.server.restart(app(generation, o), 1min).cut_off == 0);
       current = generation;
     }
     for (std::thread& t : all) t.join();
@@ -325,7 +325,7 @@ TEST_CASE("a compressed connection goes on compressed, also where the new handle
     plain.send(text);
     REQUIRE(plain.read() == n + text);
     o.deflate = false;
-    REQUIRE(w.server.restart(app(generation + 1, o), 10s).cut_off == 0);
+    REQUIRE(w.server.restart(app(generation + 1, o), 1min).cut_off == 0);
   }
 }
 
@@ -340,7 +340,7 @@ TEST_CASE("what is in a handler's mailbox does not keep it, and it can still spe
   CHECK(c.read() == "good-bye from 1");
   c.send("still here");
   CHECK(c.read() == "peer still here");
-  CHECK_FALSE(alive(subscriber));                  // each handler has a process of its own
+  CHECK(eventually([] { return !alive(subscriber); }));  // each handler has a process of its own
 }
 
 TEST_CASE("a handler that asks whether it is open, or reads on regardless, makes room for the next one, too") {
@@ -359,51 +359,61 @@ TEST_CASE("a handler that asks whether it is open, or reads on regardless, makes
   CHECK(http_world::crashes() == 0);
 }
 
+// What has its limit inside the server is tried again where a slow machine does not come to it in time.
+
 TEST_CASE("who is between two handlers when the next restart has no time for it goes on with the handler of that one") {
-  ws_world w;
-  ws_client c = w.connect("/late/chat");
-  c.send("x");
-  CHECK(c.read() == "1 1 x");
-  CHECK(w.restart(2) == 0);
-  CHECK(eventually([] { return at_late_gate == 1; }));
-  std::thread restarter([&] { w.restart(3, 0ms); });
-  CHECK(eventually([&] { return w.ask(get_request("/")).body == "3"; }));
-  late_gate = true;
-  c.send("y");
-  CHECK(c.read() == "3 2 y");
-  restarter.join();
-  std::thread another([&] { w.restart(2); });
-  late_gate = false;
-  CHECK(eventually([] { return at_late_gate == 2; }));
-  std::thread stopper([&] { w.server.stop(100ms); });
-  CHECK(c.read_close(false) == 1001);              // but not if there is none
-  c.http.reset();
-  another.join();
-  stopper.join();
-  late_gate = true;
+  CHECK(eventually([] {
+    ws_world w;
+    ws_client c = w.connect("/late/chat");
+    c.send("x");
+    CHECK(c.read() == "1 1 x");
+    CHECK(w.restart(2) == 0);
+    CHECK(eventually([] { return at_late_gate == 1; }));
+    const std::jthread restarter([&] { w.restart(3, 0ms); });
+    CHECK(eventually([&] { return w.ask(get_request("/")).body == "3"; }));
+    late_gate = true;
+    c.send("y");
+    return c.read_frame().payload == "3 2 y";
+  }));
+}
+
+TEST_CASE("who is between two handlers when the server stops is told so") {
+  CHECK(eventually([] {
+    ws_world w;
+    ws_client c = w.connect("/late/chat");
+    c.send("x");
+    CHECK(c.read() == "1 1 x");
+    const std::jthread restarter([&] { w.restart(2); });
+    CHECK(eventually([] { return at_late_gate == 1; }));
+    const std::jthread stopper([&] { w.server.stop(100ms); });
+    const ws_frame f = c.read_frame();
+    c.http.reset();
+    late_gate = true;
+    return f.opcode == ws_close && f.close_code() == 1001;
+  }));
 }
 
 TEST_CASE("who passes through a handler that is replaced already may be spoken to by it, and loses no message there") {
-  ws_world w;
-  ws_client c = w.connect("/late/busy");
-  c.send("a");
-  CHECK(eventually([] { return at_gate == 1; }));
-  c.send("b");                                     // the connection reads it, behind the request, for the second handler
-  std::thread first([&] { CHECK(w.restart(2) == 0); });
-  CHECK(eventually([&] { return w.ask(get_request("/")).body == "2"; }));
-  gate = true;
-  CHECK(c.read() == "a1");
-  CHECK(eventually([] { return at_late_gate == 1; }));
-  first.join();
-  std::thread second([&] { w.restart(3, 0ms); });
-  CHECK(eventually([&] { return w.ask(get_request("/")).body == "3"; }));
-  late_gate = true;
-  CHECK(c.read() == "resumed by 2");
-  CHECK(c.read() == "b2");
-  CHECK(c.read() == "resumed by 3");
-  c.send("c");
-  CHECK(c.read() == "c3");
-  second.join();
+  CHECK(eventually([] {
+    ws_world w;
+    ws_client c = w.connect("/late/busy");
+    const auto is_told = [&](std::string_view what) { return c.read_frame().payload == what; };
+    c.send("a");
+    CHECK(eventually([] { return at_gate == 1; }));
+    c.send("b");                                   // the connection reads it, behind the request, for the second handler
+    std::thread first([&] { CHECK(w.restart(2) == 0); });
+    CHECK(eventually([&] { return w.ask(get_request("/")).body == "2"; }));
+    gate = true;
+    CHECK(is_told("a1"));
+    CHECK(eventually([] { return at_late_gate == 1; }));
+    first.join();
+    const std::jthread second([&] { w.restart(3, 0ms); });
+    CHECK(eventually([&] { return w.ask(get_request("/")).body == "3"; }));
+    late_gate = true;
+    if (!is_told("resumed by 2") || !is_told("b2") || !is_told("resumed by 3")) return false;
+    c.send("c");
+    return is_told("c3");
+  }));
 }
 
 TEST_CASE("who has no handler any more that takes it is told to come again") {
@@ -453,21 +463,25 @@ TEST_CASE("a handler may close what it would hand over, and one that fails at on
 }
 
 TEST_CASE("who does not come to the end of a message is told so at the limit; a limit of nothing is enough for the others") {
-  ws_world w;
-  ws_client busy = w.connect("/busy");
-  busy.send("x");
-  ws_client half = w.connect("/chat");
-  half.http.send(ws_bytes(0x01, "half of a mess") + ws_bytes(0x89, "?"));
-  CHECK(half.read_frame().opcode == ws_pong);
-  ws_client ready = w.connect("/chat");
-  CHECK(eventually([] { return at_gate == 1 && running == 3; }));
-  std::thread restarter([&] { CHECK(w.restart(2, 0ms) >= 2); });
-  CHECK(half.read_close() == 1012);
-  ready.send("x");
-  CHECK(ready.read() == "2 1 x");
-  restarter.join();
-  CHECK(busy.http.is_closed());                    // it has had its time, too
-  gate = true;
+  CHECK(eventually([] {
+    ws_world w;
+    ws_client busy = w.connect("/busy");
+    busy.send("x");
+    ws_client half = w.connect("/chat");
+    half.http.send(ws_bytes(0x01, "half of a mess") + ws_bytes(0x89, "?"));
+    CHECK(half.read_frame().opcode == ws_pong);
+    ws_client ready = w.connect("/chat");
+    CHECK(eventually([] { return at_gate == 1 && running == 3; }));
+    std::thread restarter([&] { CHECK(w.restart(2, 0ms) >= 2); });
+    const int told = half.read_frame().close_code();
+    half.http.reset();
+    ready.send("x");
+    const std::string answer = ready.read_frame().payload;
+    restarter.join();
+    CHECK(busy.http.is_closed());                  // it has had its time, too
+    gate = true;
+    return told == 1012 && answer == "2 1 x";
+  }));
 }
 
 TEST_CASE("a server that stops closes those that were handed over, and those that just are") {
@@ -476,7 +490,7 @@ TEST_CASE("a server that stops closes those that were handed over, and those tha
     auto one = std::make_unique<ws_client>(w.connect("/chat"));
     auto other = std::make_unique<ws_client>(w.connect("/chat"));
     std::thread restarter([&] { w.restart(); });
-    std::thread stopper([&] { w.server.stop(10s); });
+    std::thread stopper([&] { w.server.stop(1min); });
     CHECK(one->read_close() == 1001);
     CHECK(other->read_close() == 1001);
     one.reset();                                   // or the server would wait a second for them to leave
