@@ -3,21 +3,25 @@
 
 #include <time.h>
 
+#include <algorithm>
+#include <iterator>
+
 namespace coppice::internal {
 
 namespace {
 
 constexpr std::string_view days = "SunMonTueWedThuFriSat";
 constexpr std::string_view months = "JanFebMarAprMayJunJulAugSepOctNovDec";
-constexpr std::string_view pattern = "Xxx, 00 Xxx 0000 00:00:00 GMT";
-
-bool has_form(std::string_view text) noexcept {
+/// Whether `text` is like `pattern`, in which an x is a letter, a 0 a digit and an underscore one of these or a space.
+bool has_form(std::string_view text, std::string_view pattern) noexcept {
   if (text.size() != pattern.size()) return false;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
-    const bool fits = pattern[i] == '0'                        ? c >= '0' && c <= '9'
-                      : pattern[i] == 'X' || pattern[i] == 'x' ? (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')
-                                                               : c == pattern[i];
+    const bool is_digit = c >= '0' && c <= '9';
+    const bool fits = pattern[i] == '0'   ? is_digit
+                      : pattern[i] == '_' ? is_digit || c == ' '
+                      : pattern[i] == 'x' ? (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')
+                                          : c == pattern[i];
     if (!fits) return false;
   }
   return true;
@@ -27,6 +31,20 @@ int number(std::string_view digits) noexcept {
   int n = 0;
   for (const char c : digits) n = n * 10 + (c - '0');
   return n;
+}
+
+bool is_day(std::string_view name) noexcept {
+  static constexpr std::string_view all[] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
+  return std::ranges::find(all, name) != std::end(all);
+}
+
+/// Which year, since 1900, two digits stand for: none that is more than fifty years ahead.
+int year_near_now(int two_digits) noexcept {
+  const time_t now = ::time(nullptr);
+  tm today{};
+  ::gmtime_r(&now, &today);
+  const int year = today.tm_year - today.tm_year % 100 + two_digits;
+  return year > today.tm_year + 50 ? year - 100 : year;
 }
 
 }  // namespace
@@ -50,18 +68,28 @@ void append_http_date(std::string& out, std::int64_t second) {
 }
 
 std::optional<std::int64_t> parse_http_date(std::string_view text) noexcept {
-  if (!has_form(text)) return std::nullopt;
-  const std::size_t month = months.find(text.substr(8, 3));
-  tm t{};
-  t.tm_mday = number(text.substr(5, 2));
-  t.tm_year = number(text.substr(12, 4)) - 1900;
-  t.tm_hour = number(text.substr(17, 2));
-  t.tm_min = number(text.substr(20, 2));
-  t.tm_sec = number(text.substr(23, 2));
-  if (month == std::string_view::npos || month % 3 != 0 || t.tm_mday < 1 || t.tm_mday > 31 || t.tm_hour > 23 ||
-      t.tm_min > 59 || t.tm_sec > 60 || t.tm_year < 0)
+  std::string_view day, month, year, time;
+  const std::string_view behind_name = text.substr(std::min(text.find(','), text.size()));
+  if (has_form(text, "xxx, 00 xxx 0000 00:00:00 GMT")) {
+    day = text.substr(5, 2), month = text.substr(8, 3), year = text.substr(12, 4), time = text.substr(17, 8);
+  } else if (has_form(behind_name, ", 00-xxx-00 00:00:00 GMT") && is_day(text.substr(0, text.size() - behind_name.size()))) {
+    day = behind_name.substr(2, 2), month = behind_name.substr(5, 3), year = behind_name.substr(9, 2), time = behind_name.substr(12, 8);
+  } else if (has_form(text, "xxx xxx _0 00:00:00 0000")) {
+    day = text.substr(text[8] == ' ' ? 9 : 8, text[8] == ' ' ? 1 : 2), month = text.substr(4, 3), year = text.substr(20, 4), time = text.substr(11, 8);
+  } else {
     return std::nullopt;
-  t.tm_mon = static_cast<int>(month / 3);
+  }
+  const std::size_t which = months.find(month);
+  tm t{};
+  t.tm_mday = number(day);
+  t.tm_year = year.size() == 2 ? year_near_now(number(year)) : number(year) - 1900;
+  t.tm_hour = number(time.substr(0, 2));
+  t.tm_min = number(time.substr(3, 2));
+  t.tm_sec = number(time.substr(6, 2));
+  if (which == std::string_view::npos || which % 3 != 0 || t.tm_mday < 1 || t.tm_mday > 31 || t.tm_hour > 23 || t.tm_min > 59 ||
+      t.tm_sec > 60 || t.tm_year < 0)
+    return std::nullopt;
+  t.tm_mon = static_cast<int>(which / 3);
   return ::timegm(&t);
 }
 

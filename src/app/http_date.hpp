@@ -17,7 +17,7 @@ inline constexpr std::size_t http_date_room = 40;
 /// `second`: since 1970.   Returns: how many of the `http_date_room` characters at `out` it has written.
 std::size_t write_http_date(char* out, std::int64_t second) noexcept;
 void append_http_date(std::string& out, std::int64_t second);
-/// Empty: it is none, or is written in one of the obsolete ways.
+/// The two obsolete forms are read, too (RFC 9110, 5.6.7).   Empty: it is none.
 std::optional<std::int64_t> parse_http_date(std::string_view text) noexcept;
 
 }  // namespace coppice::internal

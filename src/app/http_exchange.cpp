@@ -204,7 +204,7 @@ bool has_news(void* raw) {
 answer_form form_for(const http_exchange& x, const http_response& r) {
   const http_request::parts asked = x.parser.parts();
   return {.head_only = asked.method == http_method::head,
-          .close = !x.parser.keeps_alive() || !x.parser.is_complete() || r.close || !x.core.is_running() ||
+          .close = !x.parser.keeps_alive() || !x.parser.is_complete() || asks_to_close(r) || !x.core.is_running() ||
                    (x.is_secure && x.core.is_moving()),  // it cannot move, and is not to stay
           .old_client = asked.version < 11};
 }

@@ -4,6 +4,7 @@
 
 #include "app/http_text.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <system_error>
 #include <utility>
@@ -41,7 +42,12 @@ std::string to_text(const http_peer& peer) {
   return out += std::to_string(peer.port);
 }
 
-http_request::http_request(const parts& p) noexcept : parts_(p), path_(p.target.substr(0, p.target.find('?'))) {}
+/// `http://host?a=b` is sent without a path, which means that of the root (RFC 9110, 4.2.3).
+static std::string_view path_in(std::string_view target) noexcept {
+  return target.starts_with('?') ? "/" : target.substr(0, target.find('?'));
+}
+
+http_request::http_request(const parts& p) noexcept : parts_(p), path_(path_in(p.target)) {}
 
 std::optional<std::string_view> http_request::header(std::string_view name) const noexcept {
   for (const http_field& f : parts_.fields)
@@ -73,7 +79,7 @@ std::uint64_t whole_number(std::string_view name, std::string_view text, number_
 }  // namespace detail
 
 std::optional<std::string> http_request::query(std::string_view name) const {
-  std::string_view rest = parts_.target.substr(path_.size());
+  std::string_view rest = parts_.target.substr(std::min(parts_.target.find('?'), parts_.target.size()));
   while (!rest.empty()) {
     rest.remove_prefix(1);  // the question mark, then each &
     const std::string_view pair = rest.substr(0, rest.find('&'));

@@ -17,11 +17,13 @@ namespace coppice::internal {
 
 namespace {
 
-/// Lines that say where the body ends. A handler that hands on what another server has answered may have some.
-bool frames_body(std::string_view name) noexcept {
-  return (name.size() == 14 && equal_ignoring_case(name, "Content-Length")) || (name.size() == 17 && equal_ignoring_case(name, "Transfer-Encoding"));
-}
+bool is_connection(std::string_view name) noexcept { return name.size() == 10 && equal_ignoring_case(name, "Connection"); }
 
+/// Lines that say where the body ends, and whether the connection does. A handler that hands on what another server has answered may have some.
+bool is_ours(std::string_view name, int status) noexcept {
+  if (is_connection(name)) return status != 101;
+  return !is_bodiless(status) && ((name.size() == 14 && equal_ignoring_case(name, "Content-Length")) || (name.size() == 17 && equal_ignoring_case(name, "Transfer-Encoding")));
+}
 
 constexpr bool ends_line(char c) noexcept { return c == '\r' || c == '\n' || c == '\0'; }
 
@@ -114,12 +116,12 @@ void write_head(pen& p, const http_response& r, const answer_form& form, std::in
       p.write("\r\nTransfer-Encoding: chunked");
     }
   }
-  if (form.close)
+  if (form.close && r.status != 101)
     p.write("\r\nConnection: close");
-  else if (form.old_client)
+  else if (form.old_client && !form.close)
     p.write("\r\nConnection: keep-alive");
   for (const http_header& h : r.headers) {
-    if (frames_body(h.name) && !is_bodiless(r.status)) continue;  // that was said above
+    if (is_ours(h.name, r.status)) continue;         // that was said above
     p.write("\r\n");
     p.write(std::string_view(h.name));
     p.write(": ");
@@ -145,6 +147,10 @@ bool is_proper(const http_response& r) noexcept {
   const bool upgrades = r.status == 101 && r.stream;
   if ((r.status < 200 && !upgrades) || r.status > 599 || has_line_break(r.content_type)) return false;
   return std::ranges::all_of(r.headers, [](const http_header& h) { return is_proper_name(h.name) && !has_line_break(h.value); });
+}
+
+bool asks_to_close(const http_response& r) noexcept {
+  return r.close || std::ranges::any_of(r.headers, [](const http_header& h) { return is_connection(h.name) && equal_ignoring_case(h.value, "close"); });
 }
 
 void append_date(std::string& out, std::int64_t now) {

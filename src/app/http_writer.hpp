@@ -22,6 +22,8 @@ struct answer_form {
 bool is_proper(const http_response& r) noexcept;
 /// Whether an answer of this status has no body, whatever its handler says.
 constexpr bool is_bodiless(int status) noexcept { return status == 204 || status == 304; }
+/// Whether its handler wants the connection to end behind it.
+bool asks_to_close(const http_response& r) noexcept;
 /// The head of the answer and the empty line behind it. A stream without a length comes in chunks; in the old form, up to the end
 /// of the connection.
 /// `now`, here and below: on the monotonic clock, for the date.

@@ -175,7 +175,8 @@ class http_stream {
   shared* shared_ = nullptr;
 };
 
-/// What the client gets. Content-Length, Date and Connection are added when it is sent; what `headers` say of the body's length is left out.
+/// What the client gets. Content-Length, Date and Connection are added when it is sent; what `headers` say of the body's length is left out, and
+/// of `Connection` only `close` is heeded.
 struct http_response {
   int status = 200;
   std::string body{};

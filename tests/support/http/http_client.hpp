@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // http_client: a client that can be as impolite as a test needs: it sends bytes and reads bytes. Blocking, for plain threads;
-// a read that gets nothing for ten seconds throws instead of hanging the test, and so does whatever is no HTTP.
+// a read that gets nothing for a minute throws instead of hanging the test, and so does whatever is no HTTP.
 #pragma once
 
 #include <cstdint>

@@ -362,8 +362,12 @@ TEST_CASE("names tell types, dates are read as they are written") {
   internal::append_http_date(text, 784111777);
   CHECK(text == "Sun, 06 Nov 1994 08:49:37 GMT");
   CHECK(internal::parse_http_date(text) == 784111777);
+  for (const char* obsolete : {"Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Sun Nov 06 08:49:37 1994"})
+    CHECK_MESSAGE(internal::parse_http_date(obsolete) == 784111777, obsolete);
+  CHECK(internal::parse_http_date("Wednesday, 16-Jul-31 00:00:00 GMT") == internal::parse_http_date("Wed, 16 Jul 2031 00:00:00 GMT"));
   for (const char* none :
-       {"", "Sun, 06 Nov 1994 08:49:37 UTC", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun, 06 Xxx 1994 08:49:37 GMT",
+       {"", "Sun, 06 Nov 1994 08:49:37 UTC", "Someday, 06-Nov-94 08:49:37 GMT", "Sunday, 6-Nov-94 08:49:37 GMT", "Sunday, 06-Nov-94",
+        "Sun Nov x6 08:49:37 1994", "Sun Nov  0 08:49:37 1994", "Sun Nov 6 08:49:37 1994", "Sun, 06 Xxx 1994 08:49:37 GMT",
         "Sun, 00 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT", "Sun, 06 unF 1994 08:49:37 GMT"})
     CHECK_MESSAGE(!internal::parse_http_date(none), none);
 }
