@@ -256,7 +256,7 @@ TEST_CASE("EX-120 a runtime that stops ends its applications") {
     own_world w;
     start_application(a::make());
     diary::take();
-    CHECK(w.r.stop(10s).complete());
+    CHECK(w.r.stop(1min).complete());
   }
   const words seen = diary::take();
   CHECK(std::count(seen.begin(), seen.end(), "-a1") == 1);

@@ -4,6 +4,7 @@
 #include <coppice/otp/async_stream.hpp>
 #include <coppice/process/process_info.hpp>
 
+#include <algorithm>
 #include <memory>
 #include <ranges>
 #include <chrono>
@@ -33,6 +34,16 @@ void in_process(F body, const spawn_options& options = {}) {
   const exit_reason why = run_process(std::move(body), options);
   INFO("the process ended with: ", to_text(why));
   CHECK(why.is(exit_reason::normal));
+}
+
+/// Runs `round`, which returns whether it counts, until one does: one with a time limit that a good element has missed does not.
+template <class F>
+void in_process_until_it_counts(F round) {
+  CHECK(eventually([&] {
+    bool counts = true;
+    in_process([&] { counts = round(); });
+    return counts;
+  }));
 }
 
 template <class Stream>
@@ -126,9 +137,9 @@ TEST_CASE("EX-40 by default as many at once as there are schedulers") {
   const exit_reason why = run_process([&] {
     values_of(async_stream(std::views::iota(0, 60), [&](int n) {
       const meter::mark mark(m);
-      sleep_for(1ms);
+      do sleep_for(1ms); while (m.most < 3);
       return n;
-    }));
+    }, {.timeout = 1min}));
   });
   CHECK(why.is(exit_reason::normal));
   CHECK(m.most == 3);
@@ -229,7 +240,7 @@ TEST_CASE("EX-42 ordered: what waits behind a slow element is bounded") {
 }
 
 TEST_CASE("EX-43 an element that takes too long: with `exit` the stream fails and all tasks are stopped") {
-  in_process([] {
+  in_process_until_it_counts([] {
     meter m;
     ints got;
     try {
@@ -237,15 +248,18 @@ TEST_CASE("EX-43 an element that takes too long: with `exit` the stream fails an
              const meter::mark mark(m);
              if (n >= 2) wait_for_ever();
              return n;
-           }, {.max_concurrency = 2, .timeout = 200ms}))  // enough for the others on any machine
+           }, {.max_concurrency = 2, .timeout = 200ms}))
         got.push_back(r.value());
       FAIL("it has not failed");
     } catch (const task_timeout& e) {
-      CHECK(std::string(e.what()) == "async_stream: element 2 took longer than 200 ms");
+      const std::string what = e.what();
+      if (what.find("element 1 ") != std::string::npos) return false;
+      CHECK(what == "async_stream: element 2 took longer than 200 ms");
     }
     CHECK(got == ints{1});
     CHECK(m.now == 0);
     CHECK(nothing_left());
+    return true;
   });
 }
 
@@ -264,12 +278,12 @@ TEST_CASE("EX-43 a stream that has thrown for want of time is over") {
     };
     CHECK_THROWS_AS(read(), task_timeout);
     CHECK(read() == 0);
-    CHECK(started == 1);
+    CHECK(started <= 1);                       // it has not begun if it was killed before
   });
 }
 
 TEST_CASE("EX-43 with `kill_task` its result is a timeout and the rest goes on") {
-  in_process([] {
+  in_process_until_it_counts([] {
     ints got;
     int timeouts = 0;
     for (auto& r : async_stream({1, 2, 3, 4, 5}, [&](int n) {
@@ -285,9 +299,11 @@ TEST_CASE("EX-43 with `kill_task` its result is a timeout and the rest goes on")
         CHECK_FALSE(r.error().element());
       }
     }
+    CHECK(nothing_left());
+    if (timeouts > 2) return false;
     CHECK(got == ints{1, 3, 5});
     CHECK(timeouts == 2);
-    CHECK(nothing_left());
+    return true;
   });
 }
 
@@ -297,7 +313,7 @@ TEST_CASE("EX-43 one that was killed and ends late takes no time from those afte
     for (auto& r : async_stream({0, 1, 2}, [](int n) {
            // Killed like the others, but hears of it only when it waits: as a rule while the third runs, and has time left.
            for (const auto begin = std::chrono::steady_clock::now(); n == 1 && std::chrono::steady_clock::now() - begin < 30ms;) {}
-           sleep_for(n == 2 ? duration(2s) : duration(1h));
+           sleep_for(n == 2 ? duration(1min) : duration(1h));
            return n;
          }, {.max_concurrency = 2, .timeout = 20ms, .on_timeout = stream_options::kill_task}))
       in_time.push_back(bool(r));
@@ -440,7 +456,7 @@ TEST_CASE("EX-45 what reading the input throws comes to the consumer, and the ta
 }
 
 TEST_CASE("EX-46 zip_input_on_exit: a failure holds the element") {
-  in_process([] {
+  in_process_until_it_counts([] {
     trap_exit(true);
     std::vector<std::string> failed;
     for (auto& r : async_stream(std::vector<std::string>{"a", "bb", "ccc"}, [](std::string s) {
@@ -451,11 +467,13 @@ TEST_CASE("EX-46 zip_input_on_exit: a failure holds the element") {
       if (!r) failed.push_back(*r.error().element() + ": " + to_text(r.error().reason().what()).data());
       else CHECK(r.value() == 1);
     }
+    if (std::ranges::count_if(failed, [](const std::string& f) { return f.ends_with(": timeout"); }) > 1) return false;
     CHECK(failed == std::vector<std::string>{"bb: timeout", "ccc: error"});
     std::vector<std::unique_ptr<int>> none;
     CHECK_THROWS_AS(static_cast<void>(async_stream(none | std::views::transform([](auto&) { return std::make_unique<int>(); }),
                                                    [](std::unique_ptr<int>) {}, {.zip_input_on_exit = true})),
                     std::invalid_argument);
+    return true;
   });
 }
 

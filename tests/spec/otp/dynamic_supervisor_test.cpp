@@ -263,7 +263,7 @@ TEST_CASE("SV-114 terminate_child by pid") {
 TEST_CASE("SV-115 SV-44 an attempt that fails is followed by another; one that says ignore is the last") {
   moody::plan plan;
   own_world world;
-  const dynamic_supervisor s = start_dynamic_supervisor({.intensity = 10});
+  const dynamic_supervisor s = start_dynamic_supervisor({.intensity = 10, .period = 1h});
   const pid m = s.start_child<moody>({}, &plan);
   plan.failures = 3;
   kill_child(m);

@@ -232,11 +232,19 @@ TEST_CASE("GS-90 OL-16 a plain timeout fires after silence; any ordinary message
   const auto s = start<waits>({}, &j);
   cast(s, waits::in{1ms});
   CHECK(eventually([&] { return j.has("timeout"); }));
-  cast(s, waits::in{20ms});
-  cast(s, waits::poke{});
-  CHECK(run_process([] { sleep_for(40ms); }).is(exit_reason::normal));
-  CHECK(call(s, get{}) == 1);
-  CHECK(j.lines() == lines{"armed", "timeout", "armed", "poke", "get"});
+  lines expected{"armed", "timeout"};
+  const auto cancels_in_time = [&] {
+    cast(s, waits::in{20ms});
+    cast(s, waits::poke{});
+    CHECK(run_process([] { sleep_for(40ms); }).is(exit_reason::normal));
+    CHECK(call(s, get{}) == 1);
+    const bool in_time = j.lines().size() == expected.size() + 3;   // else the poke has come too late, and is tried again
+    for (const char* line : {"armed", "timeout", "poke", "get"})
+      if (!in_time || std::string_view(line) != "timeout") expected.push_back(line);
+    REQUIRE(j.lines() == expected);
+    return in_time;
+  };
+  CHECK(eventually(cancels_in_time));
   cast(s, waits::in{infinity});
   CHECK(call(s, get{}) == 1);
   stop(s);
@@ -410,6 +418,7 @@ TEST_CASE("GS-X7 named timers run beside each other and beside messages; cancell
   CHECK(eventually([&] { return sys::get_state(s).beats == 5; }));
   sleep_for(8ms);
   CHECK(call(s, timed::cancel{}));
+  CHECK(eventually([&] { return j.has("tick 1"); }));
   int ones = 0, twos = 0;
   for (const auto& l : j.lines()) ones += l == "tick 1", twos += l == "tick 2";
   CHECK(ones == 1);

@@ -363,7 +363,7 @@ TEST_CASE("SV-44 a child that says ignore when it is restarted keeps its spec") 
 
 TEST_CASE("SV-45 a child may back off: it comes back later, and the wait grows") {
   own_world world;
-  const supervisor s = start_supervisor({.intensity = 100, .children = {worker_child("a", nullptr, {.back_off = back_off{.min = 40ms, .max = 1h, .factor = 2, .jitter = 0}})}});
+  const supervisor s = start_supervisor({.intensity = 100, .period = 1h, .children = {worker_child("a", nullptr, {.back_off = back_off{.min = 40ms, .max = 1h, .factor = 2, .jitter = 0}})}});
   for (const duration wait : {40ms, 80ms, 160ms}) {
     const pid before = pid_of(s, "a");
     CHECK(time_away([&] { return pid_of(s, "a"); }) > wait * 3 / 4);

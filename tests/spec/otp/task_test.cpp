@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "spec/otp/own_world.hpp"
+#include "support/one_worker.hpp"
 
 using namespace coppice;
 using namespace coppice::testing;
@@ -36,6 +37,16 @@ template <class F>
 void in_process(F body, const spawn_options& options = {}) {
   own_world w;
   const exit_reason why = run_process(std::move(body), options);
+  INFO("the process ended with: ", to_text(why));
+  CHECK(why.is(exit_reason::normal));
+}
+
+/// The same on one worker: there whose end has been heard of has left its result, too.
+template <class F>
+void in_process_on_one_worker(F body) {
+  const caught_reports reports;
+  const one_worker w;
+  const exit_reason why = run_process(std::move(body));
   INFO("the process ended with: ", to_text(why));
   CHECK(why.is(exit_reason::normal));
 }
@@ -785,7 +796,7 @@ TEST_CASE("EX-13 await_many: the first failure is thrown at once, the others go 
 }
 
 TEST_CASE("EX-13 await_many: one time for all; what was taken before fails it at once") {
-  in_process([] {
+  in_process_on_one_worker([] {
     std::vector<task<int>> tasks;
     for (int i = 0; i < 3; ++i)
       tasks.push_back(async([i] {
@@ -793,6 +804,7 @@ TEST_CASE("EX-13 await_many: one time for all; what was taken before fails it at
         return i;
       }));
     const pid first = tasks[0].id();
+    static_cast<void>(end_of(tasks[1].id()));
     try {
       await_many(tasks, 2ms);
       FAIL("they have come");
@@ -809,7 +821,7 @@ TEST_CASE("EX-13 await_many: one time for all; what was taken before fails it at
 }
 
 TEST_CASE("EX-14 yield_many: results in the order of the tasks, nothing for those that run") {
-  in_process([] {
+  in_process_on_one_worker([] {
     std::vector<task<int>> tasks;
     tasks.push_back(async([] { return 1; }));
     tasks.push_back(async_nolink([]() -> int { throw price_unknown(2); }));
@@ -817,6 +829,7 @@ TEST_CASE("EX-14 yield_many: results in the order of the tasks, nothing for thos
       wait_for_go();
       return 3;
     }));
+    for (int i = 0; i < 2; ++i) static_cast<void>(end_of(tasks[static_cast<std::size_t>(i)].id()));
     const auto results = yield_many(tasks, {.timeout = 20ms});
     REQUIRE(results.size() == 3);
     CHECK(results[0]->value() == 1);

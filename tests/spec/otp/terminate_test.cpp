@@ -182,7 +182,7 @@ TEST_CASE("GS-134 GS-141 the same while a handler waits: what it holds on its st
   own_world w;
   const auto m = start_monitor<holder>({}, &log);
   auto asked = send_request(m.server, wait_for_gate{&never});
-  CHECK_FALSE(wait_response(asked, 5ms).has_value());
+  REQUIRE(never.is_entered());
   exit(m.server, exit_reason("signal"));
   CHECK(reason_of_end(m.server, m.ref) == exit_reason("signal"));
   CHECK(log.lines() == lines{"destroyed"});
@@ -204,7 +204,7 @@ TEST_CASE("GS-137 a runtime that stops ends its servers and destroys their state
     own_world w;
     (void)start<server>({}, &log);
     (void)start<trapping>({}, server{&log});
-    CHECK(w.r.stop(2s).complete());
+    CHECK(w.r.stop(1min).complete());
   }
   int destroyed = 0;
   for (const auto& line : log.lines()) destroyed += line == "destroyed";

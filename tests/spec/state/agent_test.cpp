@@ -688,12 +688,18 @@ TEST_CASE("AG-41 AG-42 await of a failed agent throws; of one that fails meanwhi
   CHECK_THROWS_AS(await_for(1s, a), needs_restart);
   for (const bool clear : {false, true}) {
     a.restart(0);
-    gate g;
-    a.send(g.action()).send(fail_now);
+    std::binary_semaphore has_begun(0), go_on(0);
+    a.send([&](int x) {
+      has_begun.release();
+      go_on.acquire();
+      return x;
+    });
+    has_begun.acquire();
+    a.send(fail_now);
+    CHECK_FALSE(await_for(1ms, a));
+    const detail::action* const newest = a.core().inbox.load(detail::sync::acquire);
     std::atomic<int> result{-1};
-    std::latch about(1);
     std::thread waiter([&] {
-      about.count_down();
       try {
         result = await_for(20s, a) ? 1 : 0;
       } catch (const rejected&) {
@@ -702,10 +708,8 @@ TEST_CASE("AG-41 AG-42 await of a failed agent throws; of one that fails meanwhi
         result = 3;                               // it came too late
       }
     });
-    about.wait();
-    CHECK_FALSE(await_for(1ms, a));
-    std::this_thread::sleep_for(20ms);
-    g.open();
+    CHECK(eventually([&] { return a.core().inbox.load(detail::sync::acquire) != newest; }));
+    go_on.release();
     await_failure(a);
     a.restart(0, clear);
     waiter.join();
