@@ -135,7 +135,7 @@ void watch(duration interval) {
 std::vector<std::string> stop_all_applications(duration limit) {
   const auto said = try_call(application_controller::server, application_controller::stop_all{}, limit);
   if (said) return {};
-  const auto killed = try_call(application_controller::server, application_controller::kill_all{}, {.timeout = 1s});
+  const auto killed = try_call(application_controller::server, application_controller::kill_all{}, {.timeout = 10s});
   return killed ? *killed : std::vector<std::string>{"the application controller"};
 }
 
@@ -202,7 +202,7 @@ std::optional<int> start_all(const application& what, const prepared& p, ending_
   std::optional<int> result;
   if (!wait_for_the_start(signals, *s, detail::sync::never)) {
     result = end_applications(what, p.stop_timeout, {});    // it gets its time to become ready, and is killed then
-    if (!wait_for_the_start(signals, *s, deadline_after(1s))) return result;
+    if (!wait_for_the_start(signals, *s, deadline_after(10s))) return result;
   } else if (s->problem) {
     say(what.name, s->problem->what());
     (void)stop_all_applications(p.stop_timeout);
@@ -246,7 +246,7 @@ int run_prepared(const application& what, const prepared& p) {
     result = end_applications(what, p.stop_timeout, why);
     if (dog) exit(dog, exit_reason::kill);
   }
-  (void)try_stop(application_controller::server, exit_reason::normal, 1s);
+  (void)try_stop(application_controller::server, exit_reason::normal, 10s);
   return *result;
 }
 
@@ -304,7 +304,7 @@ bool see_body_out(body_under_way& b, ending_signals& signals, duration stop_time
       if (killed) return false;
       killed = true;
       exit(b.who, exit_reason::kill);
-      deadline = deadline_after(1s);
+      deadline = deadline_after(10s);
     }
   }
 }

@@ -37,7 +37,7 @@ class notify_socket {
   notify_socket(const notify_socket&) = delete;
 
   /// The next message; empty when none has come for `limit_ms`.
-  std::string next(int limit_ms = 20'000) const {
+  std::string next(int limit_ms = 120'000) const {
     pollfd p{.fd = fd_, .events = POLLIN, .revents = 0};
     if (::poll(&p, 1, limit_ms) != 1) return {};
     char text[4096];

@@ -15,7 +15,12 @@ inline void empty_mailbox() {
 /// This thread uses a new runtime until the end of the scope; reports go to `reports`. What its servers write to until they
 /// end (a journal, a gate) is declared before it.
 struct own_world {
-  explicit own_world(const runtime_options& options = {.workers = 2}) : r(options), scope(r) { empty_mailbox(); }
+  explicit own_world(const runtime_options& options = {.workers = 2}) : r(patient(options)), scope(r) { empty_mailbox(); }
+  /// What its servers use goes behind it: it does not give up on them because the machine stood still.
+  static runtime_options patient(runtime_options options) {
+    options.stop_timeout = 1min;
+    return options;
+  }
   caught_reports reports;                       // outlives all that may report
   runtime r;
   runtime_scope scope;

@@ -6,6 +6,8 @@
 #include <coppice/process/process_info.hpp>
 #include <coppice/process/timer.hpp>
 
+#include "support/one_worker.hpp"
+
 #include <atomic>
 #include <stdexcept>
 
@@ -388,7 +390,7 @@ TEST_CASE("PR-18 a state whose destructor waits gets an error, after a normal en
 }
 
 TEST_CASE("PR-18 a process that is killed before it began does not run at all") {
-  world w({.workers = 1});
+  const one_worker w;
   bool ran = false;
   int destroyed = 0;
   in_process([&] {

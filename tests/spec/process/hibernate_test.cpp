@@ -5,6 +5,8 @@
 
 #include <coppice/process/process_info.hpp>
 
+#include "support/one_worker.hpp"
+
 #include <atomic>
 
 using namespace coppice;
@@ -75,7 +77,7 @@ TEST_CASE("PR-90 it is resumed when it has been resumed as often as it was suspe
 }
 
 TEST_CASE("PR-90 suspended before it began, it does not begin until it is resumed") {
-  world w({.workers = 1});
+  const one_worker w;
   in_process([] {
     std::atomic<bool> ran{false};
     const monitored m = spawn_monitor([&] { ran = true; });   // the one worker is ours

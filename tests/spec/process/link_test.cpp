@@ -37,8 +37,9 @@ TEST_CASE("PR-30 OL-49 linking twice is one link and one EXIT; one unlink remove
     link(p);
     CHECK(process_info(self())->links == std::vector<pid>{p});
     CHECK(process_info(p)->links == std::vector<pid>{self()});
+    const reference end = monitor(p);            // before its end: it fires behind the links
     send(p, go{});
-    await_end(p);
+    CHECK(reason_of(end) == exit_reason("x"));
     CHECK(exits_waiting() == 1);
 
     const pid q = spawn(ends(exit_reason("x")));
@@ -138,6 +139,7 @@ TEST_CASE("PR-31 a death goes on over all links, transitively, until a trapper o
   CHECK(m.why == exit_reason("first"));
   CHECK(alive(chain[9].who));
   CHECK(alive(chain[10].who));
+  exit(chain[9].who, exit_reason::kill);           // no stop would end it by shutdown
 }
 
 TEST_CASE("PR-31 a process with many links tells all of them, a long chain unwinds whole") {

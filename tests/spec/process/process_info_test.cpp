@@ -78,6 +78,7 @@ TEST_CASE("PR-86 OL-53 process_info tells queue length, links, monitors, names, 
   CHECK(process_info(f.watched)->monitored_by == std::vector<pid>{f.child});
   CHECK(process_info(f.linked)->links == std::vector<pid>{f.child});
   CHECK(demonitor(ref));
+  exit(f.child, exit_reason::kill);              // no stop would end it by shutdown
 }
 
 TEST_CASE("PR-86 OL-53 the status: waiting, running, suspended; a dead process has none") {

@@ -7,6 +7,7 @@
 #include <coppice/process/timer.hpp>
 
 #include <atomic>
+#include <memory>
 #include <optional>
 #include <thread>
 
@@ -19,29 +20,34 @@ TEST_CASE("OL-23 stop ends every process with shutdown, and no process starts an
   flush();
   std::vector<reference> refs;
   for (int i = 0; i < 100; ++i) refs.push_back(spawn_monitor(idle).ref);
-  const stop_result result = r.stop(std::chrono::seconds(20));
+  const stop_result result = r.stop(std::chrono::minutes(1));
   CHECK(result.complete());
   for (const reference ref : refs) CHECK(reason_of(ref) == exit_reason::shutdown);
 }
 
 TEST_CASE("OL-23 a process that traps is killed after half the time; its destructors run") {
-  runtime r({.workers = 2});
-  const runtime_scope scope(r);
-  flush();
-  std::atomic<bool> destroyed{false};
   struct sets {
     std::atomic<bool>& what;
     ~sets() { what = true; }
   };
-  const monitored m = spawn_monitor([&, test = self()] {
-    const sets s{destroyed};
-    send(test, ready{});
-    for (;;) receive([](message&) {});
-  }, {.trap_exit = true});
-  await_ready();
-  CHECK(r.stop(std::chrono::milliseconds(100)).complete());
-  CHECK(reason_of(m.ref) == exit_reason::killed);
-  CHECK(destroyed);
+  for (duration limit = 100ms;; limit *= 10) {     // half of it may be short on a busy machine: once more, with more
+    const auto destroyed = std::make_shared<std::atomic<bool>>(false);   // shared: a process that is late goes on after us
+    runtime r({.workers = 2});
+    const runtime_scope scope(r);
+    flush();
+    const monitored m = spawn_monitor([=, test = self()] {
+      const sets s{*destroyed};
+      send(test, ready{});
+      for (;;) receive([](message&) {});
+    }, {.trap_exit = true});
+    await_ready();
+    const bool complete = r.stop(limit).complete();
+    if (!complete && limit < 100s) continue;
+    REQUIRE(complete);
+    CHECK(reason_of(m.ref) == exit_reason::killed);
+    CHECK(*destroyed);
+    return;
+  }
 }
 
 TEST_CASE("OL-23 a process may not be born while the runtime stops: spawn fails with system_limit") {
@@ -61,29 +67,33 @@ TEST_CASE("OL-23 a process may not be born while the runtime stops: spawn fails 
     }
   }, {.trap_exit = true});
   await_ready();
-  CHECK(r->stop(std::chrono::seconds(20)).complete());
+  CHECK(r->stop(std::chrono::minutes(1)).complete());
   CHECK(reason_of(m.ref) == exit_reason::normal);
   CHECK(refused);
 }
 
 TEST_CASE("OL-23 stop names whoever refuses to die, in bounded time") {
-  // Static: the process goes on after the test.
-  static std::atomic<bool> running{false}, on{true};
-  runtime r({.workers = 2});
-  const runtime_scope scope(r);
-  const pid stubborn = spawn([] {
-    running = true;
-    while (on) {}
-  });
-  const pid good = spawn(idle);
-  CHECK(eventually([&] { return running.load(); }));
-  const stop_result result = r.stop(std::chrono::milliseconds(50));
-  CHECK_FALSE(result.complete());
-  REQUIRE(result.refused.size() == 1);
-  CHECK(result.refused[0].find(to_text(stubborn)) != std::string::npos);
-  CHECK(result.refused[0].find("process") != std::string::npos);
-  CHECK_FALSE(alive(good));
-  on = false;
+  struct flags { std::atomic<bool> running{false}, on{true}; };
+  for (duration limit = 50ms;; limit *= 10) {      // it may be short for the good one on a busy machine: once more, with more
+    const auto shared = std::make_shared<flags>();  // the process goes on after the test
+    runtime r({.workers = 2});
+    const runtime_scope scope(r);
+    const pid stubborn = spawn([=] {
+      shared->running = true;
+      while (shared->on) {}
+    });
+    const pid good = spawn(idle);
+    CHECK(eventually([&] { return shared->running.load(); }));
+    const stop_result result = r.stop(limit);
+    shared->on = false;
+    CHECK_FALSE(result.complete());
+    if (result.refused.size() == 2 && limit < 50s) continue;
+    REQUIRE(result.refused.size() == 1);
+    CHECK(result.refused[0].find(to_text(stubborn)) != std::string::npos);
+    CHECK(result.refused[0].find("process") != std::string::npos);
+    CHECK_FALSE(alive(good));
+    return;
+  }
 }
 
 TEST_CASE("OL-23 many runtimes come and go, also at the same time, and leave no memory behind") {
@@ -142,7 +152,7 @@ TEST_CASE("OL-23 stopping while others send, monitor and time processes of the r
             if (i % 64 == 0) static_cast<void>(alive(p));
           }
         });
-      CHECK(w.r.stop(std::chrono::seconds(20)).complete());
+      CHECK(w.r.stop(std::chrono::minutes(1)).complete());
       on = false;
       for (auto& t : all) t.join();
     }
@@ -167,7 +177,7 @@ TEST_CASE("OL-23 PR-82 timers that other threads start and cancel while the runt
             static_cast<void>(cancel_timer(two));
           }
         });
-      CHECK(w.r.stop(std::chrono::seconds(20)).complete());
+      CHECK(w.r.stop(std::chrono::minutes(1)).complete());
     }
     {
       world next;                                // its workers may get the wheels of the one before

@@ -148,8 +148,11 @@ TEST_CASE("PR-4 the options: name, label, trap flag, stack size, runtime") {
   }, {.stack_bytes = std::size_t{1024} * 1024});
   const pid b = spawn(idle, {.name = "a", .in = &other});
   CHECK(whereis("a") == a);
-  runtime_scope there(other);
-  CHECK(whereis("a") == b);
+  {
+    runtime_scope there(other);
+    CHECK(whereis("a") == b);
+  }
+  exit(a, exit_reason::kill);                    // no stop would end it by shutdown
 }
 
 TEST_CASE("PR-5 alive: false is final, and signals that the caller sent before are taken into account") {
@@ -240,7 +243,7 @@ TEST_CASE("OL-23 several runtimes in one program, each with its own processes, n
     idle();
   });
   CHECK(receive<int>() == 1);
-  CHECK(other.stop(std::chrono::seconds(5)).complete());
+  CHECK(other.stop(std::chrono::minutes(1)).complete());
   CHECK(reason_of(m.ref) == exit_reason::shutdown);
   CHECK(alive(a));
 }

@@ -29,7 +29,12 @@ inline int flush() {
 
 /// A runtime that this thread uses until the end of the scope. What an earlier test left in the mailbox is gone.
 struct world {
-  explicit world(const runtime_options& o = {.workers = 2}) : r(o), scope(r) { flush(); }
+  explicit world(const runtime_options& o = {.workers = 2}) : r(patient(o)), scope(r) { flush(); }
+  /// Its processes use the test's locals: it does not give up on them because the machine stood still.
+  static runtime_options patient(runtime_options o) {
+    o.stop_timeout = 1min;
+    return o;
+  }
   runtime r;
   runtime_scope scope;
 };

@@ -324,7 +324,7 @@ void check_rest(runtime& r, const supervisor& root, int leaves, const std::vecto
   const bool rested = eventually([&] {
     s = look(root);
     return s.at_rest && is_quiet(s) && look(root).everybody == s.everybody && r.statistics().processes == s.everybody.size() + callers.size();
-  }, std::chrono::seconds(60));
+  }, std::chrono::minutes(5));
   if (!rested) {
     FAIL("no rest: " << r.statistics().processes << " processes, " << s.everybody.size() + callers.size() << " expected; strangers: "
          << strangers(s, callers) << "; not at rest: " << s.restless << std::string( (s.at_rest && !is_quiet(s) ? " somebody does not answer" : "")));

@@ -93,7 +93,7 @@ struct ring {};
 TEST_CASE("GS-46 a reply whose copy throws fails its call at once, and not the caller for ever") {
   own_world w;
   const auto s = start<lender>();
-  const auto got = try_call(s, want{}, 50ms);
+  const auto got = try_call(s, want{}, 1min);
   REQUIRE(!got);
   CHECK(got.error().is(call_error::ended));
   CHECK(to_text(got.error().reason()).find("no copy") != std::string::npos);

@@ -68,11 +68,11 @@ TEST_CASE("machines: calls that are postponed, kept and timed out while timeouts
     std::atomic<int> answered{0};
     const auto work = [&, m](int n) {
       for (int i = 0; i < 60; ++i) {
-        if (i % 3 == 0) call(m, get_in{}, 20s);
-        else if (i % 3 == 1) call(m, wait_for_it{}, 20s);
+        if (i % 3 == 0) call(m, get_in{}, infinity);
+        else if (i % 3 == 1) call(m, wait_for_it{}, infinity);
         else (void)try_call(m, get_in{}, 1us);
         if ((i + n) % 7 == 0) cast(m, turn_over{});
-        if ((i + n) % 17 == 0) (void)sys::get_status(m, 20s);
+        if ((i + n) % 17 == 0) (void)sys::get_status(m, infinity);
       }
       ++answered;
     };
@@ -97,7 +97,7 @@ TEST_CASE("machines: who waits in one that is stopped or killed is told") {
     for (int p = 0; p < 3; ++p)
       callers.push_back(spawn_monitor([m, p] {
         for (;;) {
-          const auto r = p == 0 ? try_call(m, wait_for_it{}, 20s) : try_call(m, get_in{}, 20s);
+          const auto r = p == 0 ? try_call(m, wait_for_it{}, infinity) : try_call(m, get_in{}, infinity);
           if (!r) return;
         }
       }));
@@ -120,7 +120,7 @@ TEST_CASE("event managers: handlers come, go and fail while many notify") {
           if (i % 10 == 0) (void)try_add_handler<listener>(m, {.id = id, .own_process = p == 2});
           if (i % 10 == 7) (void)try_delete_handler<listener>(m, {.id = id});
           if (i % 2 == 0) notify(m, bang{i});
-          else sync_notify(m, bang{i}, 20s);
+          else sync_notify(m, bang{i}, infinity);
           (void)try_call_handler<listener>(m, how_many{}, {.id = id});
         }
       }));

@@ -402,7 +402,7 @@ void one_round(unsigned workers, std::uint64_t seed, int operations) {
   {
     directory all;
     open_directory = &all;
-    runtime world({.workers = workers, .stop_timeout = 20s});
+    runtime world({.workers = workers, .stop_timeout = 1min});
     const runtime_scope scope(world);
     for (std::size_t i = 0; i < directory::places; ++i) all.put(i, start_some(i, {}));
     std::atomic<int> actors{0};
@@ -424,9 +424,9 @@ void one_round(unsigned workers, std::uint64_t seed, int operations) {
         if (i == 0) coppice::exit(processes_at_work[0], exit_reason::kill);
       });
     for (std::thread& t : threads) t.join();
-    CHECK(eventually([&] { return actors == 0; }, std::chrono::seconds(60)));
+    CHECK(eventually([&] { return actors == 0; }, std::chrono::minutes(10)));
     for (const pid left : processes()) coppice::exit(left, exit_reason::kill);   // who traps exits would wait for it
-    end = world.stop(20s);
+    end = world.stop(1min);
     for (const std::string& line : end.refused) MESSAGE(line);
     open_directory = nullptr;
   }

@@ -46,7 +46,7 @@ TEST_CASE("pinned work that keeps coming leaves the worker's LIFO slot its turns
   };
   s.start();
   s.push_pinned(&pinned, 0);
-  CHECK(eventually([] { return runs_of_other.load() > 0; }, std::chrono::seconds(5)));
+  CHECK(eventually([] { return runs_of_other.load() > 0; }));
   on = false;
   CHECK(s.stop(coppice::detail::sync::now() + 20'000'000'000));
 }
@@ -104,11 +104,10 @@ TEST_CASE("a spare worker parks when the one it served for is back, however much
   s.start();
   s.push(&waits);
   for (job& one : endless) s.push(&one);
-  CHECK(eventually([&] { return s.workers() == 2; }));        // the only one sits in a system call
+  CHECK(eventually([&] { return s.workers() >= 2; }));        // the only one sits in a system call; more where that one lacks a core
   gate = 1;
   gate.notify_all();
-  CHECK(eventually([&] { return s.counts().parked == 1; }));
-  CHECK(s.workers() == 2);
+  CHECK(eventually([&] { return s.counts().parked == s.workers() - 1; }));
   busy = false;
   CHECK(s.stop(coppice::detail::sync::now() + 20'000'000'000));
 }
