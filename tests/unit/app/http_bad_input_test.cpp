@@ -145,7 +145,7 @@ TEST_CASE("a Host that is none, or not the one that the target names, is refused
 }
 
 TEST_CASE("a head, a chunk's head or a trailer that never ends comes to its limit") {
-  http_world w(app());
+  http_world w(app(), {.head_timeout = 1min});
   const auto endless = [&](std::string begin, const std::string& more) {
     http_client c = w.client();
     c.send(begin);

@@ -99,7 +99,7 @@ const states of_crowd{{"idle", 2}, {"head", 1}, {"request", 2}, {"streaming", 1}
 }  // namespace
 
 TEST_CASE("connections are listed with what they are doing") {
-  http_world w(app());
+  http_world w(app(), {.head_timeout = 5min});
   CHECK(w.server.connections().empty());
   CHECK(http_server().connections().empty());
   const crowd c(w);
@@ -124,7 +124,7 @@ TEST_CASE("a handler knows where its client is") {
 }
 
 TEST_CASE("a connection is closed by the end of its process, whatever it does, and no other one is") {
-  http_world w(app());
+  http_world w(app(), {.head_timeout = 5min});
   const runtime_scope in(w.rt);
   http_client other = w.client();
   CHECK(other.ask(get_request("/")).status == 200);
@@ -135,7 +135,7 @@ TEST_CASE("a connection is closed by the end of its process, whatever it does, a
     if (one.who == kept) continue;
     const reference watched = monitor(one.who);
     exit(one.who, exit_reason::kill);
-    const auto ended = receive<down>(10s);
+    const auto ended = receive<down>(1min);
     REQUIRE(ended.has_value());
     CHECK(ended->ref == watched);
     CHECK(ended->reason.is(exit_reason::killed));

@@ -252,6 +252,7 @@ TEST_CASE("a stream that fails ends before its end, and is reported") {
 TEST_CASE("a full socket holds up the stream, not the server") {
   http_world w(app());
   bytes_written = 0;
+  last_error = 0;
   http_client c = w.client();
   c.send(get_request("/endless"));
   std::uint64_t before = 0;
@@ -262,7 +263,15 @@ TEST_CASE("a full socket holds up the stream, not the server") {
   CHECK(bytes_written > full);
   c.reset();
   CHECK(all_is_quiet(w));
-  CHECK((last_error == EPIPE || last_error == ECONNRESET));
+  CHECK(eventually([&] {                           // once it hears of that before it is told to end
+    if (last_error != 0) return last_error == EPIPE || last_error == ECONNRESET;
+    http_client again = w.client();
+    again.send(get_request("/endless"));
+    again.read(true);
+    again.reset();
+    CHECK(all_is_quiet(w));
+    return false;
+  }));
 }
 
 TEST_CASE("a client that takes nothing for too long is told of to the stream") {
@@ -345,7 +354,7 @@ TEST_CASE("a server that stops ends streams of events and lets other streams end
   stream.send(get_request("/waits"));
   CHECK(stream.read(true).status == 200);
   wait_for_subscriber();
-  std::thread stopper([&] { CHECK(w.server.stop(10s).cut_off == 0); });
+  std::thread stopper([&] { CHECK(w.server.stop(infinity).cut_off == 0); });
   CHECK(events.read_chunk().empty());
   CHECK(events.is_closed());
   send(subscriber, tick{8});
@@ -370,7 +379,7 @@ TEST_CASE("a server that stops cuts off streams that do not end in time") {
 }
 
 TEST_CASE("a handler reads the body in pieces") {
-  http_world w(app());
+  http_world w(app(), {.head_timeout = 1min});
   http_client c = w.client();
   const std::string large(3'000'000, 'y');  // the server's own limit is one million
   CHECK(c.ask(post_request("/count", "Content-Length: 3000000\r\n", large)).body == "3000000 bytes in pieces");
@@ -436,7 +445,8 @@ TEST_CASE("a body that fails is an http_error, which is the answer unless it is 
   CHECK(w.ask(post_request("/count", "Transfer-Encoding: chunked\r\n", "nonsense\r\n")).status == 400);
   CHECK(w.ask(post_request("/count", "Content-Length: 5\r\n", "slow")).status == 408);
   CHECK(w.ask(post_request("/excuses", "Content-Length: 5\r\n", "slow")).body == "it was 408");
-  http_client ends = w.client();
+  http_world patient(app());
+  http_client ends = patient.client();
   ends.send(post_request("/excuses", "Content-Length: 5\r\n", "half"));
   ends.end_writing();
   CHECK(ends.read().body == "it was 400");
@@ -444,24 +454,32 @@ TEST_CASE("a body that fails is an http_error, which is the answer unless it is 
 }
 
 TEST_CASE("a handler that fails over a body is a 500, one that hangs a 503") {
+  http_world patient(app());
+  CHECK(patient.ask(post_request("/crashes", "Content-Length: 5\r\n", "hello")).status == 500);
+  CHECK(patient.server.statistics().failed == 1);
   http_world w(app(), {.handler_timeout = 50ms});
-  CHECK(w.ask(post_request("/crashes", "Content-Length: 5\r\n", "hello")).status == 500);
-  http_client c = w.client();
-  CHECK(c.ask(post_request("/hangs", "Content-Length: 5\r\n", "hello")).status == 503);
-  CHECK(c.is_closed());
+  CHECK(eventually([&] {                           // it ends within a second, or its client is not told why
+    http_client c = w.client();
+    const int status = c.ask(post_request("/hangs", "Content-Length: 5\r\n", "hello")).status;
+    CHECK((status == 503 || status == 0));
+    CHECK(c.is_closed());
+    return status == 503;
+  }));
   CHECK(eventually([] { return running_streams == 0; }));
-  CHECK(w.server.statistics().failed == 2);
+  CHECK(w.server.statistics().failed == 1);
 }
 
 TEST_CASE("the time of a handler begins anew with each piece it reads") {
   http_world w(app(), {.handler_timeout = 200ms});
-  http_client c = w.client();
-  c.send(post_request("/count", "Content-Length: 30\r\n"));
-  for (int i = 0; i < 30; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    c.send("x");
-  }
-  CHECK(c.read().body.starts_with("30 bytes"));
+  CHECK(eventually([&] {                           // once no piece takes it that long; all together always do
+    http_client c = w.client();
+    c.send(post_request("/count", "Content-Length: 30\r\n"));
+    for (int i = 0; i < 30; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      c.send("x");
+    }
+    return c.read().body.starts_with("30 bytes");
+  }));
 }
 
 TEST_CASE("clients that leave in the middle of streams and bodies leave nothing behind") {
