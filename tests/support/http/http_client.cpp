@@ -115,7 +115,7 @@ ssize_t http_client::receive(char* into, std::size_t size) {
 bool http_client::more() {
   char got[16384];
   const ssize_t n = receive(got, sizeof got);
-  require(n >= 0 || errno != EAGAIN, "nothing came for ten seconds");
+  require(n >= 0 || errno != EAGAIN, "nothing came for a minute");
   if (n <= 0) return false;
   rest_.append(got, static_cast<std::size_t>(n));
   return true;

@@ -264,7 +264,7 @@ TEST_CASE("a client that has sent more than was read still gets its answer") {
 
 TEST_CASE("a slow client gets 408, an idle one is let go") {
   // One limit each: none is over while a client comes to what another one is for.
-  world for_head({.head_timeout = 100ms});
+  world for_head({.idle_timeout = 1h, .head_timeout = 100ms});
   http_client slow_head = for_head.shaken();
   slow_head.send("GET / HTTP/1.1\r\nHo");
   world for_body({.body_timeout = 100ms});

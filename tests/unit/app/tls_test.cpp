@@ -238,7 +238,7 @@ TEST_CASE("the whole handshake has its time, and bytes now and then do not make 
     CHECK(eventually([&] {
       try {
         c.emplace(w.client());
-        return true;
+        return c->ask(get_request("/")).status == 200;  // the server's end has shaken hands, too
       } catch (const std::runtime_error&) {
         return false;
       }
