@@ -176,8 +176,11 @@ class Load:
 
     def said(self):
         """What it has seen; it ends by that."""
-        self.process.send_signal(signal.SIGINT)
-        return self.process.communicate(timeout=LIMIT)[0]
+        for _ in range(LIMIT):
+            self.process.send_signal(signal.SIGINT)  # wakes the thread that sleeps until the end, unless another one takes it
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.process.communicate(timeout=1)[0]
+        raise TimeoutError("wrk does not end")
 
     def close(self):
         self.process.kill()
