@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::string_view days = "SunMonTueWedThuFriSat";
 constexpr std::string_view months = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
 /// Whether `text` is like `pattern`, in which an x is a letter, a 0 a digit and an underscore one of these or a space.
 bool has_form(std::string_view text, std::string_view pattern) noexcept {
   if (text.size() != pattern.size()) return false;
@@ -47,6 +48,23 @@ int year_near_now(int two_digits) noexcept {
   return year > today.tm_year + 50 ? year - 100 : year;
 }
 
+struct date_parts {
+  std::string_view day, month, year, time;
+};
+
+/// Of a date in any of the three forms (RFC 9110, 5.6.7).
+std::optional<date_parts> parts_of(std::string_view text) noexcept {
+  if (has_form(text, "xxx, 00 xxx 0000 00:00:00 GMT")) return date_parts{text.substr(5, 2), text.substr(8, 3), text.substr(12, 4), text.substr(17, 8)};
+  if (has_form(text, "xxx xxx _0 00:00:00 0000")) {
+    const std::size_t space = text[8] == ' ' ? 1 : 0;
+    return date_parts{text.substr(8 + space, 2 - space), text.substr(4, 3), text.substr(20, 4), text.substr(11, 8)};
+  }
+  const std::string_view name = text.substr(0, text.find(','));
+  const std::string_view rest = text.substr(name.size());
+  if (is_day(name) && has_form(rest, ", 00-xxx-00 00:00:00 GMT")) return date_parts{rest.substr(2, 2), rest.substr(5, 3), rest.substr(9, 2), rest.substr(12, 8)};
+  return std::nullopt;
+}
+
 }  // namespace
 
 /// strftime would speak the program's language.
@@ -68,17 +86,9 @@ void append_http_date(std::string& out, std::int64_t second) {
 }
 
 std::optional<std::int64_t> parse_http_date(std::string_view text) noexcept {
-  std::string_view day, month, year, time;
-  const std::string_view behind_name = text.substr(std::min(text.find(','), text.size()));
-  if (has_form(text, "xxx, 00 xxx 0000 00:00:00 GMT")) {
-    day = text.substr(5, 2), month = text.substr(8, 3), year = text.substr(12, 4), time = text.substr(17, 8);
-  } else if (has_form(behind_name, ", 00-xxx-00 00:00:00 GMT") && is_day(text.substr(0, text.size() - behind_name.size()))) {
-    day = behind_name.substr(2, 2), month = behind_name.substr(5, 3), year = behind_name.substr(9, 2), time = behind_name.substr(12, 8);
-  } else if (has_form(text, "xxx xxx _0 00:00:00 0000")) {
-    day = text.substr(text[8] == ' ' ? 9 : 8, text[8] == ' ' ? 1 : 2), month = text.substr(4, 3), year = text.substr(20, 4), time = text.substr(11, 8);
-  } else {
-    return std::nullopt;
-  }
+  const std::optional<date_parts> parts = parts_of(text);
+  if (!parts) return std::nullopt;
+  const auto& [day, month, year, time] = *parts;
   const std::size_t which = months.find(month);
   tm t{};
   t.tm_mday = number(day);

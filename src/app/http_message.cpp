@@ -42,10 +42,14 @@ std::string to_text(const http_peer& peer) {
   return out += std::to_string(peer.port);
 }
 
+namespace {
+
 /// `http://host?a=b` is sent without a path, which means that of the root (RFC 9110, 4.2.3).
-static std::string_view path_in(std::string_view target) noexcept {
+std::string_view path_in(std::string_view target) noexcept {
   return target.starts_with('?') ? "/" : target.substr(0, target.find('?'));
 }
+
+}  // namespace
 
 http_request::http_request(const parts& p) noexcept : parts_(p), path_(path_in(p.target)) {}
 

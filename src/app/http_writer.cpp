@@ -19,11 +19,12 @@ namespace {
 
 bool is_connection(std::string_view name) noexcept { return name.size() == 10 && equal_ignoring_case(name, "Connection"); }
 
-/// Lines that say where the body ends, and whether the connection does. A handler that hands on what another server has answered may have some.
-bool is_ours(std::string_view name, int status) noexcept {
-  if (is_connection(name)) return status != 101;
-  return !is_bodiless(status) && ((name.size() == 14 && equal_ignoring_case(name, "Content-Length")) || (name.size() == 17 && equal_ignoring_case(name, "Transfer-Encoding")));
+bool frames_body(std::string_view name) noexcept {
+  return (name.size() == 14 && equal_ignoring_case(name, "Content-Length")) || (name.size() == 17 && equal_ignoring_case(name, "Transfer-Encoding"));
 }
+
+/// Lines that say where the body ends, or whether the connection does. A handler that hands on what another server has answered may have some.
+bool is_ours(std::string_view name, int status) noexcept { return is_connection(name) || (frames_body(name) && !is_bodiless(status)); }
 
 constexpr bool ends_line(char c) noexcept { return c == '\r' || c == '\n' || c == '\0'; }
 
@@ -116,9 +117,9 @@ void write_head(pen& p, const http_response& r, const answer_form& form, std::in
       p.write("\r\nTransfer-Encoding: chunked");
     }
   }
-  if (form.close && r.status != 101)
+  if (form.close)
     p.write("\r\nConnection: close");
-  else if (form.old_client && !form.close)
+  else if (form.old_client)
     p.write("\r\nConnection: keep-alive");
   for (const http_header& h : r.headers) {
     if (is_ours(h.name, r.status)) continue;         // that was said above

@@ -39,7 +39,7 @@ constexpr std::string_view done_word = "done";
 
 constexpr std::int64_t look_every = 50'000'000;  // ns, whether the successor lives
 constexpr std::size_t deep_stack = 256 * 1024;  // they write reports, which a log may format deeply
-constexpr std::int64_t talk_time = 20'000'000'000;  // ns, for an answer that needs no work, on a machine that has much of it
+constexpr std::int64_t talk_time = 20'000'000'000;  // ns, for an answer that needs no work
 
 std::string packed(const moved_connection& c) {
   return c.websocket == nullptr ? std::string(connection_word) + c.bytes : std::string(websocket_word) + packed(*c.websocket) + c.bytes;

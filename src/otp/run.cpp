@@ -30,6 +30,7 @@ namespace {
 enum status : int { ended_in_order = 0, failed = 1, misused = 2 };
 
 constexpr duration least_watchdog = 10ms;
+constexpr duration time_to_be_gone = 10s;  // for what was killed, or has nothing left to do: only a fault needs all of it
 
 void check_thread() {
   if (detail::current_slot() != nullptr) throw std::logic_error("run: in a process; it is for a plain thread, as a rule main's");
@@ -135,7 +136,7 @@ void watch(duration interval) {
 std::vector<std::string> stop_all_applications(duration limit) {
   const auto said = try_call(application_controller::server, application_controller::stop_all{}, limit);
   if (said) return {};
-  const auto killed = try_call(application_controller::server, application_controller::kill_all{}, {.timeout = 10s});
+  const auto killed = try_call(application_controller::server, application_controller::kill_all{}, {.timeout = time_to_be_gone});
   return killed ? *killed : std::vector<std::string>{"the application controller"};
 }
 
@@ -202,7 +203,7 @@ std::optional<int> start_all(const application& what, const prepared& p, ending_
   std::optional<int> result;
   if (!wait_for_the_start(signals, *s, detail::sync::never)) {
     result = end_applications(what, p.stop_timeout, {});    // it gets its time to become ready, and is killed then
-    if (!wait_for_the_start(signals, *s, deadline_after(10s))) return result;
+    if (!wait_for_the_start(signals, *s, deadline_after(time_to_be_gone))) return result;
   } else if (s->problem) {
     say(what.name, s->problem->what());
     (void)stop_all_applications(p.stop_timeout);
@@ -246,7 +247,7 @@ int run_prepared(const application& what, const prepared& p) {
     result = end_applications(what, p.stop_timeout, why);
     if (dog) exit(dog, exit_reason::kill);
   }
-  (void)try_stop(application_controller::server, exit_reason::normal, 10s);
+  (void)try_stop(application_controller::server, exit_reason::normal, time_to_be_gone);
   return *result;
 }
 
@@ -304,7 +305,7 @@ bool see_body_out(body_under_way& b, ending_signals& signals, duration stop_time
       if (killed) return false;
       killed = true;
       exit(b.who, exit_reason::kill);
-      deadline = deadline_after(10s);
+      deadline = deadline_after(time_to_be_gone);
     }
   }
 }

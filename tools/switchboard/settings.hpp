@@ -10,7 +10,7 @@
 
 namespace switchboard {
 
-inline constexpr coppice::duration drain_time = std::chrono::seconds(25);
+inline constexpr coppice::duration drain_time = std::chrono::seconds(25);  // within the half minute that orchestrators give
 
 struct settings {
   int port = 8888;

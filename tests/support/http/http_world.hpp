@@ -6,9 +6,13 @@
 #include <coppice/app/http_server.hpp>
 #include <coppice/process/process.hpp>
 
+#include <memory>
+#include <optional>
+#include <stdexcept>
 #include <string_view>
 #include <utility>
 
+#include "support/eventually.hpp"
 #include "support/http/http_client.hpp"
 #include "support/http/report_log.hpp"
 #include "support/http/world_security.hpp"
@@ -26,6 +30,21 @@ struct http_world {
   http_world(const http_world&) = delete;
 
   http_client client() const { return http_client(server.port()); }
+  /// A client whose handshake both ends have done. Where the time for a head is short, that for a handshake is, too, and may be over: then there
+  /// is another client. `/` must be answered with 200.
+  http_client shaken() const {
+    std::optional<http_client> c;
+    if (!eventually([&] {
+          try {
+            c.emplace(client());
+            return !worlds_are_secure() || c->ask(get_request("/")).status == 200;
+          } catch (const std::runtime_error&) {
+            return false;
+          }
+        }))
+      throw std::runtime_error("no handshake was in time");
+    return std::move(*c);
+  }
   http_answer ask(std::string_view request) const { return client().ask(request); }
   static int crashes() { return report_log::count("crash"); }
   /// What the server itself reported.
@@ -35,5 +54,22 @@ struct http_world {
   runtime rt{{.workers = 2}};
   http_server server;
 };
+
+/// The server that `make` starts to take over from `first`, whose time for that is short and goes for getting ready, too: where that was not in
+/// time there is another one.   Returns: when `first` is done; nothing if it never is.
+template <class Make>
+auto successor_in_time(const http_world& first, Make&& make) -> decltype(make()) {
+  decltype(make()) second;
+  const bool done = eventually([&] {
+    try {
+      second.reset();
+      second = make();
+      return eventually([&] { return first.server.is_taken_over(); }, std::chrono::seconds(2));
+    } catch (const http_server_error&) {
+      return false;
+    }
+  });
+  return done ? std::move(second) : nullptr;
+}
 
 }  // namespace coppice::testing

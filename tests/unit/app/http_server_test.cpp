@@ -10,7 +10,6 @@
 #include "support/http/http_world.hpp"
 
 #include <atomic>
-#include <optional>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -76,19 +75,6 @@ struct world : http_world {
               return r;
             }),
     };
-  }
-  /// A client that has shaken hands: where the time for a head is short, that for a handshake is, too, and may be over.
-  http_client shaken() const {
-    std::optional<http_client> c;
-    REQUIRE(eventually([&] {
-      try {
-        c.emplace(client());
-        return !testing::worlds_are_secure() || c->ask(get_request("/")).status == 200;  // the server's end has, too
-      } catch (const std::runtime_error&) {
-        return false;
-      }
-    }));
-    return std::move(*c);
   }
   /// What the server says to something it does not understand: the status, after which it closes.
   int refused(std::string_view bytes) const {

@@ -78,18 +78,10 @@ struct world : http_world {
   }
 };
 
-/// A successor of one whose time for it is short, and goes for getting ready, too: who is too late for that is followed by another one.
-std::unique_ptr<world> taken_over_in_time(http_world& first, const place& at) {
-  const runtime_scope here(first.rt);
-  for (int attempt = 0; attempt < 60; ++attempt) {
-    try {
-      auto second = std::make_unique<world>(2, at, http_server_options{.port = 0});
-      if (eventually([&] { return !alive(first.server.door()); }, 2s)) return second;
-    } catch (const http_server_error&) {
-    }
-  }
-  FAIL("nobody was ready in time");
-  return nullptr;
+std::unique_ptr<world> taken_over_in_time(const http_world& first, const place& at) {
+  auto second = testing::successor_in_time(first, [&] { return std::make_unique<world>(2, at, http_server_options{.port = 0}); });
+  REQUIRE(second != nullptr);
+  return second;
 }
 
 /// A successor that says what the test wants.
@@ -229,6 +221,21 @@ TEST_CASE("who is taken over says so to those who monitor its door") {
   receive(when([&](const down& d) { return d.ref == ref; }, [&](const down& d) { end = d.reason; }));
   CHECK(end.is_quiet());
   CHECK(to_text(end).find("taken over") != std::string::npos);
+}
+
+TEST_CASE("WebSockets that stay go on during a take-over, until they end or its time is up") {
+  const place at;
+  http_world first(router{websocket("/echo", [](ws_connection& ws) { while (const auto m = ws.read()) ws.send(m->data); })},
+                   standing_at(at, {.take_over_timeout = infinity}));
+  testing::ws_client c(first.server.port(), "/echo");
+  world second(2, at, {.port = 0});
+  CHECK(eventually([&] { return second.client().ask(get_request("/")).body == "2"; }));
+  c.send("still");
+  CHECK(c.read() == "still");
+  CHECK_FALSE(first.server.is_taken_over());
+  c.send_close(1000);
+  CHECK(c.read_close(false) == 1000);
+  CHECK(eventually([&] { return first.server.is_taken_over(); }));
 }
 
 TEST_CASE("WebSockets are told to come again when the time for a take-over is up") {

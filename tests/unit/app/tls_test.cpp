@@ -15,7 +15,6 @@
 #include <atomic>
 #include <cstdlib>
 #include <memory>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -233,19 +232,7 @@ TEST_CASE("garbage, half handshakes and clients that say nothing end, and distur
 
 TEST_CASE("the whole handshake has its time, and bytes now and then do not make it longer") {
   http_world w(app(), {.head_timeout = 300ms});
-  const auto shake_hands = [&] {                   // on a slow machine not in time at once
-    std::optional<http_client> c;
-    CHECK(eventually([&] {
-      try {
-        c.emplace(w.client());
-        return c->ask(get_request("/")).status == 200;  // the server's end has shaken hands, too
-      } catch (const std::runtime_error&) {
-        return false;
-      }
-    }));
-    return std::move(*c);
-  };
-  http_client good = shake_hands();
+  http_client good = w.shaken();
   http_client silent = http_client::plain(w.server.port());
   http_client begun = http_client::plain(w.server.port());
   begun.send("\x16\x03\x01\x02\x00\x01\x00"sv);
@@ -352,18 +339,27 @@ TEST_CASE("a WebSocket stays in its OS process, and is told to come again when t
   CHECK(first.server.restart(answers(), 1min).cut_off == 0);  // within it, it goes on
   c.send("y");
   CHECK(c.read() == "y");
-  // The time is for getting ready, too: who is too late for that is followed by another one.
-  std::unique_ptr<http_world> second;
-  CHECK(eventually([&] {
-    try {
-      second.reset();
-      second = std::make_unique<http_world>(answers(), o);
-      return eventually([&] { return first.server.is_taken_over(); }, 2s);
-    } catch (const http_server_error&) {
-      return false;
-    }
-  }));
+  const auto second = testing::successor_in_time(first, [&] { return std::make_unique<http_world>(answers(), o); });
+  REQUIRE(second != nullptr);
   CHECK(c.read_close() == 1012);
+}
+
+TEST_CASE("a WebSocket goes on in its OS process while a take-over has time") {
+  const tls_folder folder;
+  const http_server_options o{.tls = {folder.make("localhost")}, .take_over = folder.path_of("door"), .take_over_timeout = infinity};
+  const auto echo = [](ws_connection& ws) {
+    while (const auto m = ws.read()) ws.send(m->data);
+  };
+  http_world first(router{websocket("/chat", echo, {.hand_over = true})}, o);
+  ws_client c(first.server.port(), "/chat");
+  http_world second([] { return text("2"); }, o);
+  CHECK(eventually([&] { return second.client().ask(get_request("/")).body == "2"; }));
+  c.send("z");
+  CHECK(c.read() == "z");
+  CHECK_FALSE(first.server.is_taken_over());
+  c.send_close(1000);
+  CHECK(c.read_close(false) == 1000);
+  CHECK(eventually([&] { return first.server.is_taken_over(); }));
 }
 
 TEST_CASE("a successor gets the port and who has said nothing yet; who has, ends with the next answer") {

@@ -387,6 +387,7 @@ TEST_CASE("who is between two handlers when the server stops is told so") {
     CHECK(eventually([] { return at_late_gate == 1; }));
     const std::jthread stopper([&] { w.server.stop(100ms); });
     const ws_frame f = c.read_frame();
+    CHECK(c.http.is_closed());
     c.http.reset();
     late_gate = true;
     return f.opcode == ws_close && f.close_code() == 1001;
@@ -474,9 +475,10 @@ TEST_CASE("who does not come to the end of a message is told so at the limit; a 
     CHECK(eventually([] { return at_gate == 1 && running == 3; }));
     std::thread restarter([&] { CHECK(w.restart(2, 0ms) >= 2); });
     const int told = half.read_frame().close_code();
-    half.http.reset();
+    half.send_close(1012);
     ready.send("x");
     const std::string answer = ready.read_frame().payload;
+    CHECK(half.http.is_closed());
     restarter.join();
     CHECK(busy.http.is_closed());                  // it has had its time, too
     gate = true;
